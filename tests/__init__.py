@@ -1,0 +1,1 @@
+"""Tests of headwater: `python -m tests` runs every gate."""
