@@ -1,0 +1,333 @@
+"""Given a step and its inputs: which trace may stand in, or why none; the rebuilder of *Build Systems à la Carte*.
+
+Traces are constructive: they say which outputs a key gave, so a result is reused wherever it was computed. What the
+rebuilder needs to look up comes in as small protocols, so that plans, runs and tests ask the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from headwater.digest import digest_of
+from headwater.expr import Param, describe, walk
+from headwater.key import KeyParts, compare_parts, identity, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from headwater.digest import Digest, Json
+    from headwater.expr import Expr
+    from headwater.graph import Node
+    from headwater.key import PartChange
+    from headwater.known import Tree
+    from headwater.traces import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a node's code comes to: the parts of a key that do not depend on its inputs."""
+
+    digest: str
+    environment: Mapping[str, str]
+    files: Mapping[str, str]
+    #: The fingerprint piece by piece, as JSON; None where the code is not a Python function.
+    document: Json = None
+
+
+class Codes(Protocol):
+    """Fingerprints of the nodes of one definition."""
+
+    def code(self, node: Node) -> Code:
+        """Return the code of a node."""
+        ...
+
+    def type_digest(self, name: str) -> str:
+        """Return the digest of the code of a class, named ``module:qualname``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The last time that a step of this name was decided and came to an end."""
+
+    run: str
+    status: str
+    parts: Mapping[str, Json]
+    #: Argument → input tree.
+    inputs: Mapping[str, Json]
+    #: The fingerprint's document, or None.
+    code: Json
+    observed: Mapping[str, str]
+
+
+class History(Protocol):
+    """What earlier runs tell of steps and results."""
+
+    def by_base(self, base: Digest) -> Sequence[Trace]:
+        """Return the traces of a base, the one to prefer first."""
+        ...
+
+    def last(self, step: str) -> Past | None:
+        """Return the last time that a step of this name ended, in this pipeline."""
+        ...
+
+    def lost(self, trace: Trace) -> bool:
+        """Tell whether an output of a trace is not in the store any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a step runs or an earlier result stands in, and why."""
+
+    step: str
+    action: Literal["reuse", "run"]
+    #: One sentence.
+    reason: str
+    base: Digest
+    key: Digest
+    parts: KeyParts
+    inputs: Mapping[str, Tree]
+    #: What changed since the last time, one line each; empty for a reuse.
+    changes: tuple[str, ...] = ()
+    #: What stands in, for a reuse.
+    trace: Trace | None = None
+    #: The fingerprint's document.
+    code: Json = None
+
+
+class Rebuilder:
+    """Decides, step by step, from traces alone."""
+
+    def __init__(
+        self,
+        codes: Codes,
+        history: History,
+        *,
+        observe: Callable[[str], str],
+        now: Callable[[], float],
+        compare_code: Callable[[Json, Json], Iterable[str]],
+        forced: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._codes = codes
+        self._history = history
+        self._observe = observe
+        self._now = now
+        self._compare_code = compare_code
+        self._forced = forced
+
+    def decide(self, node: Node, inputs: Mapping[str, Tree], *, step: str | None = None) -> Decision:
+        """Decide about one step whose inputs are known; ``step`` names an element of a map."""
+        code = self._codes.code(node)
+        parts = KeyParts(
+            kind=node.kind,
+            code=code.digest,
+            inputs={name: identity(tree) for name, tree in inputs.items()},
+            outputs={output.name: output.type for output in node.outputs},
+            whole=node.whole,
+            environment=code.environment,
+            types={name: self._codes.type_digest(name) for name in sorted(types_in(inputs.values()))},
+            files=code.files,
+        )
+        base = parts.base()
+        question = _Question(node, step or node.name, inputs, parts, base, code)
+        obstacle = self._obstacle(question)
+        if obstacle is not None:
+            return self._run(question, obstacle)
+        refusals: list[str] = []
+        for trace in self._history.by_base(base):
+            refusal = self._refusal(node, trace)
+            if refusal is None:
+                return _reuse(question, trace)
+            refusals.append(refusal)
+        return self._run(question, None, refusals)
+
+    def _obstacle(self, question: _Question) -> str | None:
+        """Return why no trace is asked for at all, or None."""
+        node = question.node
+        if self._forced(question.step):
+            return "it was asked to run again (--force)"
+        if not node.options.reuse:
+            return "its results are never reused (reuse=False)"
+        if node.kind == "fail":
+            return "it ends the run"
+        if not node.outputs and node.options.effect != "once":
+            return 'it is an effect: it gives nothing, and is not marked effect="once"'
+        return None
+
+    def _refusal(self, node: Node, trace: Trace) -> str | None:
+        """Return why a trace of the right base may not stand in, or None."""
+        for label, recorded in trace.observed.items():
+            if self._observe(label) != recorded:
+                return f"{_shown(label)}, which it opened undeclared, changed"
+        age = self._now() - trace.time
+        if node.options.fresh is not None and age > node.options.fresh:
+            return f"its result is {_duration(age)} old; at most {_duration(node.options.fresh)} was allowed"
+        if not trace.trusted and _has_pickle(trace.outputs.values()):
+            return f"its stored result is a pickle written by the untrusted key {trace.signer}"
+        if self._history.lost(trace):
+            return "its stored result is gone"
+        return None
+
+    def _run(self, question: _Question, obstacle: str | None, refusals: Sequence[str] = ()) -> Decision:
+        past = self._history.last(question.step)
+        changes = () if past is None else self._changes(question, past)
+        reason = obstacle or _reason(past, changes, refusals)
+        return Decision(
+            step=question.step,
+            action="run",
+            reason=reason,
+            base=question.base,
+            key=question.base,
+            parts=question.parts,
+            inputs=question.inputs,
+            changes=changes,
+            code=question.code.document,
+        )
+
+    def _changes(self, question: _Question, past: Past) -> tuple[str, ...]:
+        lines: list[str] = []
+        for change in compare_parts(past.parts, question.parts.document()):
+            if change.part == "code":
+                lines.extend(self._code_changes(question, past))
+            else:
+                lines.append(_told(change, question, past))
+        return tuple(lines)
+
+    def _code_changes(self, question: _Question, past: Past) -> Sequence[str]:
+        if past.code is None or question.code.document is None:
+            return ["its code or pinned version changed"]
+        return list(self._compare_code(past.code, question.code.document)) or ["its code changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    node: Node
+    step: str
+    inputs: Mapping[str, Tree]
+    parts: KeyParts
+    base: Digest
+    code: Code
+
+
+def _reuse(question: _Question, trace: Trace) -> Decision:
+    return Decision(
+        step=question.step,
+        action="reuse",
+        reason=f"unchanged since run {trace.run}",
+        base=question.base,
+        key=key_of(question.base, trace.observed),
+        parts=question.parts,
+        inputs=question.inputs,
+        trace=trace,
+        code=question.code.document,
+    )
+
+
+def _reason(past: Past | None, changes: Sequence[str], refusals: Sequence[str]) -> str:
+    if refusals:
+        return refusals[-1]
+    if past is None:
+        return "it has not run before"
+    if changes:
+        return changes[0] if len(changes) == 1 else f"{changes[0]} (and {len(changes) - 1} more)"
+    if past.status not in ("ran", "reused"):
+        return f"it did not succeed in run {past.run} ({past.status})"
+    return f"the trace of run {past.run} is gone"
+
+
+def _told(change: PartChange, question: _Question, past: Past) -> str:
+    """Say one change of a key's part in words."""
+    match change.part:
+        case "input":
+            return _input_told(change, question, past)
+        case "environment":
+            kind, _, name = change.name.partition(":")
+            if kind == "package":
+                return f"package {name} changed: {change.old or 'not used'} → {change.new or 'not used'}"
+            if kind == "env":
+                return f"environment variable {name} changed"
+            return f"{change.name} changed: {change.old} → {change.new}"
+        case "file":
+            return f"declared file {change.name} changed"
+        case "type":
+            return f"class {change.name.rpartition(':')[2]}, which comes with an input, changed"
+        case "output":
+            return f"output {change.name} is declared differently: {change.old} → {change.new}"
+        case "scheme":
+            return "headwater makes keys in a new way"
+        case _:
+            return f"its {change.part} changed: {change.old} → {change.new}"
+
+
+def _input_told(change: PartChange, question: _Question, past: Past) -> str:
+    if change.old is None:
+        return f"input {change.name} is new"
+    if change.new is None:
+        return f"input {change.name} is gone"
+    expr = question.node.inputs.get(change.name) or question.node.over.get(change.name)
+    subject = f"input {change.name}" + (f" (from {describe(expr)})" if expr is not None else "")
+    if expr is not None and (named := _parameters(expr)):
+        subject = f"parameter {' and '.join(named)}"
+    values = [_short(past.inputs.get(change.name)), _short(question.inputs.get(change.name))]
+    return f"{subject} changed" + (f": {values[0]} → {values[1]}" if all(values) else "")
+
+
+def _parameters(expr: Expr) -> list[str]:
+    found = list(walk(expr))
+    return sorted({part.name for part in found if isinstance(part, Param)}) if isinstance(expr, Param) else []
+
+
+def _short(tree: Json) -> str:
+    """Return a plain value as short text; nothing for what is long or not plain."""
+    if not isinstance(tree, dict) or "value" not in tree:
+        return ""
+    value = tree["value"]
+    text = repr(value)
+    return text if len(text) <= 40 and not isinstance(value, dict) else ""  # noqa: PLR2004  what fits beside another
+
+
+def types_in(trees: Iterable[Json]) -> set[str]:
+    """Return every class, as ``module:qualname``, whose instances are in some input trees."""
+    found: set[str] = set()
+    todo: list[Json] = list(trees)
+    while todo:
+        match todo.pop():
+            case {"artifact": {"meta": {"types": list(names)}}}:
+                found.update(cast("list[str]", names))
+            case {"$": "data" | "named" | "enum", "t": str(name), "v": inner}:
+                found.add(name)
+                todo.append(inner)
+            case {"data": {"type": str(name), "fields": dict(fields)}}:
+                found.add(name)
+                todo.extend(fields.values())
+            case dict(inside):
+                todo.extend(inside.values())
+            case list(items):
+                todo.extend(items)
+            case _:
+                pass
+    return found
+
+
+def _has_pickle(documents: Iterable[Mapping[str, Json]]) -> bool:
+    return any(document.get("type") == "pickle" for document in documents)
+
+
+def _shown(label: str) -> str:
+    kind, _, path = label.partition(":")
+    return path if kind in ("project", "file") else label
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def code_of_document(kind: str, document: Json, environment: Mapping[str, str] | None = None) -> Code:
+    """Return the code of a node that is data: a command, a condition, a control step."""
+    return Code(digest_of([kind, document]), environment or MappingProxyType({}), MappingProxyType({}))
