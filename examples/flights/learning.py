@@ -44,8 +44,9 @@ def train(months: list[pa.Table], *, depth: int, iterations: int, learning_rate:
         max_depth=depth,
         max_iter=iterations,
         learning_rate=learning_rate,
-        categorical_features=[FEATURES.index(name) for name in CATEGORIES],
-        early_stopping=False,
+        # scikit-learn has no types: the checker takes the type of a default for that of the parameter.
+        categorical_features=[FEATURES.index(name) for name in CATEGORIES],  # pyright: ignore[reportArgumentType]
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
     with threadpool_limits(limits=2):
