@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from headwater.expr import RESULT, Const, Data, Dict, Either, Gather, Out, Param, Seq, evaluate, is_true, pick_value
+from headwater.expr import RESULT, Const, Data, Dict, Either, Gather, Out, Param, Seq, evaluate, is_true, parts, pick_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +70,18 @@ class Known:
                 return self.tree(then if self.verdict(condition) else otherwise)
             case _:
                 return {"value": self.value(expr)}
+
+    def has(self, expr: Expr) -> bool:
+        """Tell whether every value that an expression takes is known."""
+        if isinstance(expr, Either):
+            if expr.condition not in self.outputs:
+                return False
+            return self.has(expr.then if self.verdict(expr.condition) else expr.otherwise)
+        if isinstance(expr, Gather):
+            return all(element in self.outputs for element in self.elements.get(expr.step, [""]))
+        if isinstance(expr, Out):
+            return expr.step in self.outputs
+        return all(map(self.has, parts(expr)))
 
     def whole(self, step: str) -> Tree:
         """Return the tree of everything that one step, or one element of a map, gave."""

@@ -96,6 +96,8 @@ class Decision:
     trace: Trace | None = None
     #: The fingerprint's document.
     code: Json = None
+    #: A trace that stood so far gives way to the one that this run will make.
+    displaces: bool = False
 
 
 class Rebuilder:
@@ -134,15 +136,19 @@ class Rebuilder:
         base = parts.base()
         question = _Question(node, step or node.name, inputs, parts, base, code)
         obstacle = self._obstacle(question)
+        traces = self._history.by_base(base)
         if obstacle is not None:
-            return self._run(question, obstacle)
+            return self._run(question, obstacle, displaces=bool(traces))
         refusals: list[str] = []
-        for trace in self._history.by_base(base):
+        for trace in traces:
             refusal = self._refusal(node, trace)
             if refusal is None:
                 return _reuse(question, trace)
             refusals.append(refusal)
-        return self._run(question, None, refusals)
+        return self._run(question, None, refusals, displaces=self._is_stale(node, traces))
+
+    def _is_stale(self, node: Node, traces: Sequence[Trace]) -> bool:
+        return node.options.fresh is not None and bool(traces)
 
     def _obstacle(self, question: _Question) -> str | None:
         """Return why no trace is asked for at all, or None."""
@@ -171,7 +177,9 @@ class Rebuilder:
             return "its stored result is gone"
         return None
 
-    def _run(self, question: _Question, obstacle: str | None, refusals: Sequence[str] = ()) -> Decision:
+    def _run(
+        self, question: _Question, obstacle: str | None, refusals: Sequence[str] = (), *, displaces: bool
+    ) -> Decision:
         past = self._history.last(question.step)
         changes = () if past is None else self._changes(question, past)
         reason = obstacle or _reason(past, changes, refusals)
@@ -185,6 +193,7 @@ class Rebuilder:
             inputs=question.inputs,
             changes=changes,
             code=question.code.document,
+            displaces=displaces,
         )
 
     def _changes(self, question: _Question, past: Past) -> tuple[str, ...]:

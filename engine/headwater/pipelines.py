@@ -1,0 +1,110 @@
+"""Stored definitions: numbered per pipeline name, immutable, each with the code bundle that it was compiled from.
+
+``pipelines/<name>/<n>`` → ``{"headwater": "version/1", "definition": digest, "bundle": digest, "time": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from headwater.definition import Definition
+from headwater.digest import canonical
+from headwater.errors import Corrupt, RequestError
+
+if TYPE_CHECKING:
+    from headwater.digest import Digest, Json
+    from headwater.store import Store
+
+FORMAT: Final = "version/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One numbered definition of a pipeline."""
+
+    name: str
+    number: int
+    definition: Digest
+    #: The code that it was first stored with.
+    bundle: Digest
+    time: float
+
+    def document(self) -> dict[str, Json]:
+        """Return it as JSON."""
+        return {
+            "name": self.name,
+            "version": self.number,
+            "definition": self.definition,
+            "bundle": self.bundle,
+            "time": self.time,
+        }
+
+
+def names(store: Store) -> list[str]:
+    """Return the names of all pipelines that have stored definitions."""
+    return store.children("pipelines")
+
+
+def versions(store: Store, name: str) -> list[Version]:
+    """Return the versions of a pipeline, the oldest first."""
+    return [_read(store, name, child) for child in store.children(f"pipelines/{name}")]
+
+
+def find(store: Store, name: str, number: int | None = None) -> Version:
+    """Return a version of a pipeline, the latest without a number. Raises RequestError where there is none."""
+    found = versions(store, name)
+    wanted = [each for each in found if number in (None, each.number)]
+    if not wanted:
+        known = ", ".join(str(each.number) for each in found) or "none"
+        raise RequestError(
+            f"there is no definition {name}@{number or 'latest'} in the store",
+            facts={"versions": known, "pipelines": ", ".join(names(store)) or "none"},
+            hint="list them with: hw definitions",
+        )
+    return wanted[-1]
+
+
+def publish(store: Store, definition: Definition, bundle: Digest) -> Version:
+    """Store a definition; a changed one gets the next number of its name, an unchanged one keeps its own."""
+    data = canonical(definition.document())
+    digest = definition.digest
+    existing = versions(store, definition.name)
+    for version in reversed(existing):
+        if version.definition == digest:
+            return version
+    store.put(data)
+    number = existing[-1].number + 1 if existing else 1
+    while True:
+        version = Version(definition.name, number, digest, bundle, store.now())
+        entry: dict[str, Json] = {
+            "headwater": FORMAT,
+            "definition": digest,
+            "bundle": bundle,
+            "time": version.time,
+        }
+        if store.create(_path(definition.name, number), canonical(entry)):
+            return version
+        taken = _read(store, definition.name, f"{number:06d}")
+        if taken.definition == digest:
+            return taken  # another driver has just stored the same
+        number += 1
+
+
+def load(store: Store, digest: Digest) -> Definition:
+    """Read a stored definition by its digest."""
+    return Definition.from_document(cast("Json", json.loads(store.get(digest))))
+
+
+def _path(name: str, number: int) -> str:
+    return f"pipelines/{name}/{number:06d}"
+
+
+def _read(store: Store, name: str, child: str) -> Version:
+    path = f"pipelines/{name}/{child}"
+    try:
+        entry = json.loads(store.read(path) or b"")
+        return Version(name, int(child), entry["definition"], entry["bundle"], entry["time"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Corrupt("the number of a definition cannot be read", facts={"path": path}, hint="hw fsck") from error

@@ -1,0 +1,146 @@
+"""The backends of one run: opened by the first attempt that needs them, fed in batches, asked how attempts stand."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from headwater import providers
+from headwater.backend import INTERFACE, Backend, BackendContext, LogLine, Outcome, Report, StepFailure
+from headwater.errors import ContractError, HeadwaterError
+from headwater.types import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from headwater.backend import Attempt, Capabilities, Handle
+    from headwater.digest import Json
+    from headwater.types import Resources
+
+#: What comes back from backends, and from a person who stops the run.
+Item: TypeAlias = "Report | LogLine | Stop"
+
+#: Seconds between two looks at every attempt that is under way; a backend's own reports come sooner.
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody asked to stop the run; ``hard``: at once."""
+
+    hard: bool = False
+
+
+@dataclass(slots=True)
+class Places:
+    """Backends by name, and the attempts that are under way there."""
+
+    settings: Callable[[str], Mapping[str, Json]]
+    store: str
+    project: str
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    inbox: queue.SimpleQueue[Item] = field(default_factory=queue.SimpleQueue)
+    _open: dict[str, Backend] = field(default_factory=dict)
+    #: Attempt id → (backend, handle).
+    _under_way: dict[str, tuple[str, Handle]] = field(default_factory=dict)
+    _next_poll: float = 0.0
+
+    def capabilities(self, name: str) -> Capabilities:
+        """Return what a backend can do; raises ProviderError when it cannot be had. Nothing is started."""
+        return self._backend(name).capabilities
+
+    def capacity(self, name: str) -> Resources | None:
+        """Return what a backend gives to all attempts together, from its word; nothing is started."""
+        return self.capabilities(name).capacity
+
+    def submit(self, name: str, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Handle | StepFailure]]:
+        """Hand attempts to a backend; what it does not take comes back as a failure."""
+        try:
+            answers = self._backend(name).submit(attempts)
+        except HeadwaterError as error:
+            answers = [StepFailure(Fault.CONFIG, type(error).__name__, str(error))] * len(attempts)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; the run must stay in charge
+            message = f"backend {name!r} raised in submit: {error}"
+            answers = [StepFailure(Fault.CONTRACT, type(error).__name__, message)] * len(attempts)
+        if len(answers) != len(attempts):
+            message = f"backend {name!r} answered {len(answers)} of {len(attempts)} submitted attempts"
+            answers = [StepFailure(Fault.CONTRACT, "ContractError", message)] * len(attempts)
+        for attempt, answer in zip(attempts, answers, strict=True):
+            if not isinstance(answer, StepFailure):
+                self._under_way[attempt.attempt_id] = (name, answer)
+        return list(zip(attempts, answers, strict=True))
+
+    def cancel(self, attempt_id: str, grace: float) -> None:
+        """Ask for the end of an attempt; its report tells when it has ended."""
+        if attempt_id in self._under_way:
+            name, handle = self._under_way[attempt_id]
+            self._backend(name).cancel([handle], grace)
+
+    def accept(self, attempt_id: str) -> bool:
+        """Tell whether the end of an attempt is news; it is accepted once."""
+        return self._under_way.pop(attempt_id, None) is not None
+
+    def wait(self, deadline: float | None) -> list[Item]:
+        """Return what has come in; waits for it until ``deadline`` (monotonic seconds), and polls meanwhile."""
+        now = time.monotonic()
+        limits = [self._next_poll] if self._under_way else []
+        until = min([*limits, *([deadline] if deadline is not None else [])], default=None)
+        items = self._take(None if until is None else max(0.0, until - now))
+        if self._under_way and time.monotonic() >= self._next_poll:
+            items.extend(self._poll())
+            self._next_poll = time.monotonic() + POLL_SECONDS
+        return items
+
+    def _take(self, seconds: float | None) -> list[Item]:
+        items: list[Item] = []
+        try:
+            # Without a limit the wait could not be interrupted on some systems, so it has one.
+            items.append(self.inbox.get(timeout=min(seconds, 60.0) if seconds is not None else 60.0))
+            while True:
+                items.append(self.inbox.get_nowait())
+        except queue.Empty:
+            return items
+
+    def _poll(self) -> Iterable[Report]:
+        by_name: dict[str, list[Handle]] = {}
+        for name, handle in self._under_way.values():
+            by_name.setdefault(name, []).append(handle)
+        for name, handles in by_name.items():
+            yield from (report for report in self._backend(name).poll(handles) if report.state == "done")
+
+    def close(self, *, cancel: bool) -> None:
+        """Release every backend that was opened."""
+        for backend in self._open.values():
+            backend.close("cancel" if cancel else "detach")
+        self._open.clear()
+
+    def _backend(self, name: str) -> Backend:
+        if name not in self._open:
+            make = cast("Callable[[BackendContext], object]", providers.find("backend", name))
+            made = make(
+                BackendContext(
+                    name=name,
+                    settings=self.settings(name),
+                    store=self.store,
+                    project=self.project,
+                    sink=self.inbox.put,
+                    cores=self.cores,
+                )
+            )
+            if not isinstance(made, Backend):
+                raise ContractError(f"what is registered as backend {name!r} is not a backend", facts={"found": made})
+            if made.capabilities.interface != INTERFACE:
+                raise ContractError(
+                    f"backend {name!r} was written for interface {made.capabilities.interface}; this is {INTERFACE}",
+                    hint="update the package that provides it",
+                )
+            self._open[name] = made
+        return self._open[name]
+
+
+def failed(attempt_id: str, failure: StepFailure) -> Outcome:
+    """Return the outcome of an attempt that never began."""
+    return Outcome(attempt_id=attempt_id, outputs=None, failure=failure)

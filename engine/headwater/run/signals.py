@@ -1,0 +1,40 @@
+"""Ctrl-C: once to stop cleanly and record, twice to stop at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Self
+
+from headwater.run.places import Stop
+
+if TYPE_CHECKING:
+    import queue
+    from types import FrameType, TracebackType
+
+    from headwater.run.places import Item
+
+
+class Signals:
+    """While it is entered, SIGINT and SIGTERM become requests to stop the run. Only in the main thread."""
+
+    def __init__(self, inbox: queue.SimpleQueue[Item]) -> None:
+        self._inbox = inbox
+        self._before: dict[int, object] = {}
+        #: How many requests came.
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  what signal.signal itself gave
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  the protocol of handlers
+        self.count += 1
+        # SimpleQueue.put may be called from a signal handler; the loop wakes up by it.
+        self._inbox.put(Stop(hard=self.count > 1))

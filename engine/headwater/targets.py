@@ -1,0 +1,214 @@
+"""TARGET: what a pipeline is called on the command line, and how it is found.
+
+``file.py`` (its only pipeline, or the one named ``main``), ``file.py:name``, ``package.module:name``, ``file.json``,
+``name@version``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import json
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from headwater.author.pipeline import Pipeline
+from headwater.definition import Definition
+from headwater.errors import HeadwaterError, TargetError
+from headwater.fingerprint import find_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+    from headwater.fingerprint import Project
+
+_STORED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)@(?P<version>\d+|latest)")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A pipeline ready to be planned: a definition and the functions that it names."""
+
+    definition: Definition
+    functions: Mapping[str, Callable[..., object]]
+    project: Project
+    #: TARGET as it was given, if it was.
+    target: str = ""
+
+
+def stored_name(target: str) -> tuple[str, int | None] | None:
+    """Return name and version of a target ``name@version``; None for version ``latest``, None for other targets."""
+    match = _STORED.fullmatch(target)
+    if match is None:
+        return None
+    version = match["version"]
+    return match["name"], None if version == "latest" else int(version)
+
+
+def project_of(target: str) -> Project:
+    """Return the project that a target belongs to; that of the working directory where it names no file."""
+    file, _, _ = target.partition(":") if not re.match(r"^[A-Za-z]:\\", target) else (target, "", "")
+    return find_project(Path(file) if file.endswith((".py", ".json")) else Path.cwd())
+
+
+def load_target(target: str, project: Project) -> Pipeline[..., object] | Definition:
+    """Find a pipeline by its target (but ``name@version``, which the store knows).
+
+    Raises TargetError that names the file, and what to do.
+    """
+    place, _, name = target.rpartition(":") if ":" in target else (target, "", "")
+    if place.endswith(".json"):
+        return _load_document(Path(place))
+    if place.endswith(".py"):
+        return _choose(_import_file(Path(place), project), name, place)
+    if not name:
+        raise TargetError(
+            f"{target!r} is not a pipeline",
+            facts={"understood": "file.py, file.py:name, package.module:name, file.json, name@version"},
+            hint="name a file that ends in .py or .json" if not Path(target).exists() else f"try {target}/pipeline.py",
+        )
+    with on_path(project.root):
+        module = _import(place, target)
+    return _choose(module, name, place)
+
+
+def _load_document(path: Path) -> Definition:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (ValueError, OSError) as error:
+        raise TargetError(f"{path} is not JSON", facts={"file": path, "error": error}) from None
+    return Definition.from_document(document)
+
+
+def _import_file(path: Path, project: Project) -> ModuleType:
+    if not path.is_file():
+        raise _missing(path)
+    with on_path(project.root):
+        return _import(project.module_name(path.resolve()), str(path), path.resolve())
+
+
+def _missing(path: Path) -> TargetError:
+    near = [str(each) for each in sorted(path.parent.glob(f"*{path.suffix}"))] if path.parent.is_dir() else []
+    return TargetError(
+        f"there is no file {path}",
+        facts={"looked in": path.parent.resolve()},
+        hint=f"did you mean {near[0]}?" if near else "check the path",
+    )
+
+
+@contextlib.contextmanager
+def on_path(root: Path) -> Iterator[None]:
+    """Put a project's folder first on ``sys.path``, for good: later imports inside functions need it, too."""
+    text = str(root)
+    if text in sys.path:
+        sys.path.remove(text)
+    sys.path.insert(0, text)
+    yield
+
+
+def _import(module: str, target: str, file: Path | None = None) -> ModuleType:
+    """Import a module of the project; what its code raises becomes one message that names file and line."""
+    loaded = sys.modules.get(module)
+    if loaded is not None and file is not None and not _is_from(loaded, file):
+        # Another project in the same process has a module of this name.
+        del sys.modules[module]
+    try:
+        return importlib.import_module(module)
+    except HeadwaterError:
+        raise
+    except SyntaxError as error:
+        raise TargetError(
+            f"{target} has a syntax error: {error.msg}",
+            facts={"file": f"{error.filename}:{error.lineno}", "line": (error.text or "").strip()},
+            hint="mend that line",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise _not_found(error, module, target) from error
+    except (Exception, SystemExit) as error:
+        raise TargetError(
+            f"{target} raised {type(error).__name__} when it was imported: {error}",
+            facts={"file": _place_of(error)},
+            hint="mend it, or keep work out of the top of the module: a pipeline file is imported to be planned",
+        ) from error
+
+
+def _is_from(module: ModuleType, file: Path) -> bool:
+    found = getattr(module, "__file__", None)
+    return found is not None and Path(found).resolve() == file
+
+
+def _not_found(error: ModuleNotFoundError, module: str, target: str) -> TargetError:
+    if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+        return TargetError(
+            f"there is no module {error.name!r}",
+            facts={"target": target, "looked in": sys.path[0]},
+            hint="name a module of the project, or a file that ends in .py",
+        )
+    return TargetError(
+        f"{target} imports {error.name!r}, which is not installed",
+        facts={"file": _place_of(error)},
+        hint=f"pip install {str(error.name).partition('.')[0]}",
+    )
+
+
+def _place_of(error: BaseException) -> str:
+    """Return the innermost line that is not Python's own import machinery."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def _choose(module: ModuleType, name: str, place: str) -> Pipeline[..., object]:
+    """Return a module's pipeline of that name; without a name its only one, or the one called ``main``."""
+    found = {
+        key: cast("Pipeline[..., object]", value)
+        for key, value in vars(module).items()
+        if isinstance(value, Pipeline) and (name or _is_own(cast("Any", value), module))
+    }
+    if name in found:
+        return found[name]
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    if not name and "main" in found:
+        return found["main"]
+    near = difflib.get_close_matches(name, found, 1)
+    sentence = f"{place} has no pipeline named {name!r}" if name else f"{place} has {len(found) or 'no'} pipelines"
+    if near:
+        hint = f"did you mean {place}:{near[0]}?"
+    elif found:
+        hint = f"name one of them: {place}:{next(iter(found))}"
+    else:
+        hint = "put @pipeline above the function that wires the steps"
+    raise TargetError(sentence, facts={"pipelines": ", ".join(found) or "none"}, hint=hint)
+
+
+def _is_own(pipeline: Pipeline[..., object], module: ModuleType) -> bool:
+    return pipeline.function.__module__ == module.__name__
+
+
+def functions_of(definition: Definition) -> dict[str, Callable[..., object]]:
+    """Import the functions that a definition names; raises TargetError where one is not there."""
+    from headwater.author.step import function_of  # noqa: PLC0415
+
+    found: dict[str, Callable[..., object]] = {}
+    for node in definition.graph.nodes.values():
+        if node.kind != "function":
+            continue
+        module, _, path = cast("str", node.call).partition(":")
+        thing: object = _import(module, cast("str", node.call))
+        for part in path.split("."):
+            thing = getattr(thing, part, None)
+        if not callable(thing):
+            raise TargetError(
+                f"step '{node.name}' needs {node.call!r}, which is not there",
+                hint="the code changed since this definition was made; run the version that goes with it: name@version",
+            )
+        found[node.name] = function_of(thing)
+    return found
