@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from headwater.types import Fault, Resources
 
@@ -67,7 +67,7 @@ class Attempt:
     step: str
     #: What to run: ``{"function": "module:qualname"}`` or ``{"command": {...}}``.
     call: Mapping[str, Json]
-    #: Argument name → input tree: ``{"artifact": {...}}``, ``{"list": [...]}``, ``{"dict": {...}}``, ``{"data": {...}}``.
+    #: Argument name → input tree: ``{"artifact": {…}}``, ``{"value": …}``, ``{"list": […]}``, ``{"dict": {…}}``, ….
     inputs: Mapping[str, Json]
     #: Output name → type spec, in order.
     outputs: Mapping[str, str]
@@ -88,8 +88,48 @@ class Attempt:
     timeout: float | None = None
     #: Run in a process of its own, hide undeclared variables, refuse undeclared reads.
     strict: bool = False
+    #: Project files (relative POSIX paths or patterns) that the step declared: keyed by the engine, so free to read.
+    files: tuple[str, ...] = ()
     #: Identifies an effect to the outside: the same for every try of this step in this run.
     idempotency_key: str = ""
+
+    def document(self) -> dict[str, Json]:
+        """Return the attempt as JSON, for a worker in another process or on another machine."""
+        resources = self.resources
+        return {
+            "headwater": "attempt/1",
+            "attempt_id": self.attempt_id,
+            "step": self.step,
+            "call": dict(self.call),
+            "inputs": dict(self.inputs),
+            "outputs": [[name, spec] for name, spec in self.outputs.items()],
+            "whole": self.whole,
+            "store": self.store,
+            "bundle": self.bundle,
+            "environment": dict(self.environment),
+            "env": dict(self.env),
+            "secrets": list(self.secrets),
+            "resources": {
+                "cpus": resources.cpus,
+                "memory": resources.memory,
+                "gpus": resources.gpus,
+                "named": dict(resources.named),
+            },
+            "timeout": self.timeout,
+            "strict": self.strict,
+            "files": list(self.files),
+            "idempotency_key": self.idempotency_key,
+        }
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Attempt:
+        """Read an attempt back from its JSON."""
+        fields = {name: value for name, value in document.items() if name != "headwater"}
+        fields["outputs"] = dict(document["outputs"])
+        fields["secrets"] = tuple(document["secrets"])
+        fields["files"] = tuple(document["files"])
+        fields["resources"] = Resources(**document["resources"])
+        return Attempt(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +162,40 @@ class Outcome:
     #: CPU seconds and peak memory in bytes; None where they cannot be told.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+
+    def document(self) -> dict[str, Json]:
+        """Return the outcome as JSON."""
+        failure = self.failure
+        return {
+            "headwater": "outcome/1",
+            "attempt_id": self.attempt_id,
+            "outputs": None if self.outputs is None else dict(self.outputs),
+            "failure": None
+            if failure is None
+            else {
+                "fault": failure.fault.value,
+                "kind": failure.kind,
+                "message": failure.message,
+                "traceback": list(failure.traceback),
+            },
+            "observed": dict(self.observed),
+            "worker": self.worker,
+            "seconds": self.seconds,
+            "started": self.started,
+            "ended": self.ended,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory": self.peak_memory,
+        }
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Outcome:
+        """Read an outcome back from its JSON."""
+        fields = {name: value for name, value in document.items() if name != "headwater"}
+        if (failure := document["failure"]) is not None:
+            fields["failure"] = StepFailure(
+                Fault(failure["fault"]), failure["kind"], failure["message"], tuple(failure["traceback"])
+            )
+        return Outcome(**fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""Labels of files that a step was seen to open without declaring them, and what those files hold now.
+
+A label is ``project:<relative posix path>`` or ``file:<absolute path>``; a value is the digest of the content,
+``absent`` where there is nothing, ``listing:<digest>`` for the names in a folder. A file that changed while the step
+ran has the value ``unstable``, which is the value of no file: such a step runs again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.digest import digest_of, digest_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headwater.digest import Digest
+
+ABSENT = "absent"
+UNSTABLE = "unstable"
+LISTING = "listing:"
+
+_PROJECT = "project:"
+_FILE = "file:"
+#: Names in a folder that come and go by themselves.
+_FLEETING = frozenset({"__pycache__", ".headwater", ".ipynb_checkpoints", ".pytest_cache"})
+
+
+def label_of(path: str, project: str) -> str:
+    """Return the label of an absolute path."""
+    for root in (project, os.path.realpath(project)) if project else ():
+        if path == root or path.startswith(root.rstrip(os.sep) + os.sep):
+            return _PROJECT + Path(path).relative_to(root).as_posix()
+    return _FILE + path
+
+
+def path_of(label: str, project: str) -> Path:
+    """Return the path that a label names on this machine."""
+    kind, _, rest = label.partition(":")
+    return Path(project, rest) if f"{kind}:" == _PROJECT else Path(rest)
+
+
+def current(label: str, project: str, *, digest: Callable[[Path], Digest] | None = None) -> str:
+    """Return the value of a label now. ``digest`` may be one that remembers files it has read."""
+    return value_of(path_of(label, project), digest=digest)
+
+
+def value_of(path: Path, *, digest: Callable[[Path], Digest] | None = None) -> str:
+    """Return what a label says of the content of a path."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return LISTING + digest_of(_names(path))
+        if not stat.S_ISREG(mode):
+            return UNSTABLE
+        return (digest or _digest)(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ABSENT
+    except OSError:
+        return UNSTABLE
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name + ("/" if entry.is_dir() else "")
+            for entry in entries
+            if entry.name not in _FLEETING and not entry.name.endswith(".pyc")
+        )
+
+
+def _digest(path: Path) -> Digest:
+    with path.open("rb") as stream:
+        return digest_stream(stream)[0]

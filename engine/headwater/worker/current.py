@@ -1,0 +1,96 @@
+"""Which attempt the running code belongs to, when several share a process.
+
+A thread that performs an attempt is marked by a context variable; threads that the step starts carry the mark too
+(contexts are not inherited by threads before Python 3.14).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headwater.worker.capture import Recorder
+    from headwater.worker.observe import Observer
+
+
+class Performance:
+    """What watches over one attempt while its body runs."""
+
+    __slots__ = ("idempotency_key", "is_over", "observer", "recorder")
+
+    def __init__(self, recorder: Recorder | None = None, *, idempotency_key: str = "") -> None:
+        self.recorder = recorder
+        self.idempotency_key = idempotency_key
+        self.observer: Observer | None = None
+        #: Set when the attempt has ended; threads that it left behind belong to nothing then.
+        self.is_over = False
+
+
+class _State:
+    """What this process knows of attempts: there is one process, so there is one of these."""
+
+    __slots__ = ("is_dedicated", "is_hooked", "running")
+
+    def __init__(self) -> None:
+        self.is_hooked = False
+        self.is_dedicated = False
+        self.running: Performance | None = None
+
+
+_STATE = _State()
+_HERE: ContextVar[Performance | None] = ContextVar("headwater_performance", default=None)
+_MARK = "_headwater_performance"
+
+
+def dedicate() -> None:
+    """Say that this process does nothing but perform one attempt after the other: all its threads belong to it."""
+    _STATE.is_dedicated = True
+
+
+def current() -> Performance | None:
+    """Return the attempt that the running code belongs to, if any."""
+    if _STATE.is_dedicated:
+        return _STATE.running
+    here = _HERE.get()
+    if here is None:  # unlike `current_thread()`, this makes no objects and takes no locks
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]  # noqa: SLF001
+        here = getattr(thread, _MARK, None)
+    return None if here is None or here.is_over else here
+
+
+def idempotency_key() -> str | None:
+    """Return what identifies the running step's effect to the outside: the same for every try of it in one run."""
+    here = current()
+    return here.idempotency_key or None if here is not None else None
+
+
+@contextmanager
+def performing(performance: Performance) -> Iterator[Performance]:
+    """Mark what runs inside as belonging to an attempt."""
+    if not _STATE.is_hooked:
+        _STATE.is_hooked = True
+        sys.addaudithook(_inherit)
+    token = _HERE.set(performance)
+    _STATE.running = performance
+    try:
+        yield performance
+    finally:
+        performance.is_over = True
+        _STATE.running = None
+        _HERE.reset(token)
+
+
+def _inherit(event: str, args: tuple[object, ...]) -> None:
+    """Hand the mark on to threads that a step starts."""
+    if event != "_thread.start_new_thread":
+        return
+    thread = getattr(args[0], "__self__", None)
+    here = current()
+    if here is not None and isinstance(thread, threading.Thread):
+        setattr(thread, _MARK, here)

@@ -1,0 +1,334 @@
+"""Which files a step opens that nobody declared.
+
+An audit hook sees what Python opens and lists while the body of an attempt runs; :mod:`headwater.worker.openers` adds
+what libraries open by themselves. What is code, environment, input, store or the step's own making does not count.
+Metadata alone (``os.stat``, ``Path.exists``) is not seen: Python audits no such call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import site
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
+from headwater.worker.current import current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    Identity: TypeAlias = tuple[int, int, int]
+
+_LINUX = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/sbin", "/run", "/boot")
+_SYSTEM = (*_LINUX, "/System", "/Library")
+_FLEETING = ("__pycache__", ".headwater", ".ipynb_checkpoints")
+_CREATES = os.O_CREAT | os.O_TRUNC
+
+
+class Observer:
+    """Notes what one attempt opens; in a strict attempt, refuses it."""
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        skip: Iterable[str] = (),
+        code: Collection[str] = (),
+        declared: Sequence[str] = (),
+        is_strict: bool = False,
+    ) -> None:
+        self._project = project
+        self._own_places = tuple(_with_real(skip))
+        self._code = code
+        self._declared = declared
+        self._is_strict = is_strict
+        self._since = time.time_ns()
+        #: Path → identity when it was first opened; None where there was nothing.
+        self._reads: dict[str, Identity | None] = {}
+        #: Path → value, where it had to be told at once.
+        self._values: dict[str, str] = {}
+        #: What the step wrote or made itself.
+        self._made: set[str] = set()
+        self._busy: set[int] = set()
+
+    def opened(self, path: object, flags: int, *, is_raw: bool = False) -> None:
+        """Take note of a file that is about to be opened. Raises PermissionError in a strict attempt."""
+        place = _absolute(path)
+        if place is None or flags & getattr(os, "O_DIRECTORY", 0):
+            return
+        is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
+        identity = _identity(place)
+        if flags & _CREATES and (identity is None or flags & os.O_APPEND):
+            is_reading = False
+        # A relative path of `os.open` may be relative to another folder, which the event does not tell.
+        is_guess = is_raw and identity is None and not os.path.isabs(os.fspath(cast("str", path)))  # noqa: PTH117
+        if is_reading and not is_guess and not self._is_known(place, identity):
+            self._read(place, identity)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            self.wrote(place)
+
+    def wrote(self, path: object) -> None:
+        """Take note of something that the step makes itself; what it read there before is settled first."""
+        place = _absolute(path)
+        if place is None or place in self._made:
+            return
+        if place in self._reads and place not in self._values:
+            self._values[place] = self._settled(place)
+        self._made.add(place)
+
+    def listed(self, path: object) -> None:
+        """Take note of a folder whose names are read."""
+        place = _absolute("." if path is None else path)
+        if place is None or place in self._values or self._is_known(place, _identity(place)):
+            return
+        self._read(place, _identity(place))
+        self._values[place] = value_of(Path(place))  # at once: the step may put files of its own there
+
+    def values(self) -> dict[str, str]:
+        """Return label → value of all that was read. What changed meanwhile is ``unstable``."""
+        for place in self._reads:
+            if place not in self._values:
+                self._values[place] = self._settled(place)
+        return {label_of(place, self._project): self._values[place] for place in sorted(self._reads)}
+
+    def is_current(self) -> bool:
+        """Tell whether everything that was read is still as it was."""
+        return all(_identity(place) == identity for place, identity in self._reads.items())
+
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[bool]:
+        """Ignore what this thread opens inside; False when it is ignored already."""
+        thread = threading.get_ident()
+        if thread in self._busy:
+            yield False
+            return
+        self._busy.add(thread)
+        try:
+            yield True
+        finally:
+            self._busy.discard(thread)
+
+    def _read(self, place: str, identity: Identity | None) -> None:
+        if self._is_strict and identity is not None:
+            label = label_of(place, self._project)
+            name = label.removeprefix("project:")
+            raise PermissionError(
+                f"this step is strict and did not declare that it reads {name}; "
+                f"hint: take it as an input (File or Dir), or declare it: @step(files=[{name!r}])"
+            )
+        self._reads.setdefault(place, identity)
+
+    def _settled(self, place: str) -> str:
+        identity = self._reads[place]
+        if identity is None:
+            return ABSENT
+        value = value_of(Path(place))
+        return value if _identity(place) == identity else UNSTABLE
+
+    def _is_known(self, place: str, identity: Identity | None) -> bool:
+        """Tell whether a path is no undeclared file: code, environment, input, store, or made by the step."""
+        if place in self._code or place.endswith((".pyc", ".pyo")) or _is_below(place, self._own_places):
+            return True
+        if _is_below(place, self._made):
+            return True
+        inner = [root for root in (self._project, os.path.realpath(self._project)) if _is_below(place, (root,))]
+        if not inner or not self._project:
+            return _is_below(place, environment_places()) or _is_personal(place) or self._is_fresh_temporary(place)
+        relative = os.path.relpath(place, inner[0]).replace(os.sep, "/")
+        if any(part in _FLEETING for part in relative.split("/")):
+            return True
+        if any(relative == name or fnmatch.fnmatch(relative, name) for name in self._declared):
+            return True
+        nested = [root for root in environment_places() if _is_below(root, inner) and root not in inner]
+        return identity is not None and _is_below(place, nested)
+
+    def _is_fresh_temporary(self, place: str) -> bool:
+        """Tell whether a temporary file came up since the attempt began: written by native code, most likely."""
+        if not _is_below(place, _with_real((tempfile.gettempdir(), "/tmp", "/var/tmp"))):  # noqa: S108  looked at, not written
+            return False
+        try:
+            return os.stat(place).st_ctime_ns >= self._since  # noqa: PTH116
+        except OSError:
+            return False
+
+
+class _Places:
+    """Folders of the interpreter and its packages: told once per state of ``sys.path``."""
+
+    __slots__ = ("found", "state")
+
+    def __init__(self) -> None:
+        self.state: tuple[str, ...] | None = None
+        self.found: tuple[str, ...] = ()
+
+
+_PLACES = _Places()
+
+
+def environment_places() -> tuple[str, ...]:
+    """Return the folders whose files are part of the environment: they count by version, not by content."""
+    state = tuple(sys.path)
+    if _PLACES.state != state:
+        named = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *_SYSTEM}
+        named |= {*site.getsitepackages(), site.getusersitepackages()}
+        named |= {entry for entry in state if "-packages" in entry or entry.endswith(".zip")}
+        own = Path(__file__).resolve().parents[1]
+        named |= {str(own), *(str(path) for path in own.parents[1].glob("*/headwater_*"))}
+        _PLACES.found = tuple(_with_real(name for name in named if name and name != os.sep))
+        _PLACES.state = state
+    return _PLACES.found
+
+
+def _is_personal(place: str) -> bool:
+    """Tell whether a file is a setting, a cache or a credential in the user's home."""
+    home = os.path.expanduser("~")  # noqa: PTH111
+    named = [os.environ.get(name, "") for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR")]
+    return place.startswith((f"{home}{os.sep}.", f"{home}{os.sep}Library{os.sep}")) or _is_below(
+        place, _with_real(named)
+    )
+
+
+def _is_below(place: str, roots: Collection[str]) -> bool:
+    """Tell whether a path is one of some roots, or lies in one."""
+    if place in roots:
+        return True
+    if isinstance(roots, set):  # many: climb instead of comparing with each
+        while (parent := os.path.dirname(place)) != place:  # noqa: PTH120
+            if parent in roots:
+                return True
+            place = parent
+        return False
+    return any(place.startswith(root + os.sep) for root in roots)
+
+
+def _with_real(places: Iterable[str]) -> list[str]:
+    found = dict.fromkeys(place.rstrip(os.sep) for place in places if place)
+    return list(dict.fromkeys([*found, *(os.path.realpath(place) for place in found)]))
+
+
+def _absolute(path: object) -> str | None:
+    """Return an absolute path; None for what is no path: a descriptor, a pipe."""
+    if isinstance(path, int):
+        return None
+    try:
+        return os.path.abspath(os.fsdecode(cast("str", path)))  # noqa: PTH100
+    except (TypeError, ValueError, OSError):
+        return None
+
+
+def _identity(place: str) -> Identity | None:
+    try:
+        stat = os.stat(place)  # noqa: PTH116  no audit event, no object
+    except (OSError, ValueError):
+        return None
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _database(name: object) -> str | None:
+    """Return the file of an SQLite database."""
+    text = os.fsdecode(cast("str", name)) if isinstance(name, str | bytes | os.PathLike) else ""
+    if not text or text.startswith((":memory:", "file::memory:")) or "mode=memory" in text:
+        return None
+    if text.startswith("file:"):
+        from urllib.parse import unquote
+
+        return unquote(text.removeprefix("file:").partition("?")[0])
+    return text
+
+
+def _on_open(observer: Observer, args: tuple[object, ...]) -> None:
+    path, mode, flags = args
+    observer.opened(path, cast("int", flags), is_raw=mode is None)
+
+
+def _on_list(observer: Observer, args: tuple[object, ...]) -> None:
+    frame = sys._getframe(3)  # noqa: SLF001  the import system lists folders to find modules: no read of the step's
+    if not frame.f_code.co_filename.startswith("<frozen importlib"):
+        observer.listed(args[0])
+
+
+def _on_database(observer: Observer, args: tuple[object, ...]) -> None:
+    path = _database(args[0])
+    if path is not None:
+        exists = os.path.exists(path)  # noqa: PTH110
+        observer.opened(path, os.O_RDONLY if exists else os.O_WRONLY | os.O_CREAT)
+
+
+def _on_made(observer: Observer, args: tuple[object, ...]) -> None:
+    observer.wrote(args[0])
+
+
+def _on_moved(observer: Observer, args: tuple[object, ...]) -> None:
+    observer.wrote(args[1])
+
+
+_EVENTS: Mapping[str, Callable[[Observer, tuple[object, ...]], None]] = {
+    "open": _on_open,
+    "os.listdir": _on_list,
+    "os.scandir": _on_list,
+    "sqlite3.connect": _on_database,
+    "os.mkdir": _on_made,
+    "os.rename": _on_moved,
+    "os.link": _on_moved,
+    "os.symlink": _on_moved,
+    "tempfile.mkstemp": _on_made,
+    "tempfile.mkdtemp": _on_made,
+}
+
+
+def _hook(event: str, args: tuple[object, ...]) -> None:
+    handle = _EVENTS.get(event)
+    if handle is None:
+        return
+    performance = current()
+    observer = performance.observer if performance is not None else None
+    if observer is None:
+        return
+    with observer.resting() as is_mine:
+        if is_mine:
+            handle(observer, args)
+
+
+class _Installed:
+    """Whether this process has the hook: it cannot be taken off again."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+_INSTALLED = _Installed()
+
+
+def install() -> None:
+    """Put the audit hook on, once per process, and watch for libraries that open files by themselves."""
+    if _INSTALLED.is_on:
+        return
+    _INSTALLED.is_on = True
+    from headwater.worker import openers
+
+    sys.addaudithook(_hook)
+    openers.install()
+
+
+@contextlib.contextmanager
+def observing(observer: Observer) -> Iterator[Observer]:
+    """Let an observer see what the running attempt opens inside; the one before sees it again afterwards."""
+    performance = current()
+    if performance is None:
+        yield observer
+        return
+    before, performance.observer = performance.observer, observer
+    try:
+        yield observer
+    finally:
+        performance.observer = before

@@ -1,0 +1,232 @@
+"""The one program that performs one attempt, the same in every process: inputs, function, outputs, outcome."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from headwater.backend import Outcome
+from headwater.worker.capture import masker
+from headwater.worker.command import command_of, run_command
+from headwater.worker.current import Performance, performing
+from headwater.worker.failure import failure_of
+from headwater.worker.inputs import decode_inputs, encode_outputs
+from headwater.worker.loading import function_of
+from headwater.worker.measure import Meter
+from headwater.worker.observe import Observer, install, observing
+from headwater.worker.surroundings import (
+    ThreadCap,
+    check_environment,
+    resolve_secrets,
+    secret_values,
+    thread_variables,
+    variables,
+    working_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from headwater.backend import Attempt
+    from headwater.digest import Json
+    from headwater.store import Store
+    from headwater.worker.capture import Recorder
+    from headwater.worker.measure import Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where attempts are performed: what stays the same from one to the next."""
+
+    #: What outcomes name as their worker.
+    worker: str
+    #: The project's folder; it need not exist.
+    project: str
+    #: Whose time and memory count; in a thread of a shared process, nothing of the process is changed.
+    extent: Extent = "process"
+    #: File name → bytes, of all code that comes from the bundle.
+    code: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    #: Folders of the engine's own, whose files are no undeclared reads.
+    skip: tuple[str, ...] = ()
+    #: Sees what modules read while they are loaded: that counts for every attempt of this process.
+    standing: Observer | None = None
+    cap: ThreadCap = field(default_factory=ThreadCap)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One attempt on its way: what it is made with, and how far it has come."""
+
+    attempt: Attempt
+    store: Store
+    load: Callable[[str], object]
+    scratch: Path
+    place: Place
+    recorder: Recorder | None
+    meter: Meter
+    #: Whether what is raised now is the user's.
+    in_body: bool = False
+    observer: Observer | None = None
+
+    def inputs(self) -> dict[str, object]:
+        return decode_inputs(self.attempt, store=self.store, scratch=self.scratch, load=self.load)
+
+
+def perform(
+    attempt: Attempt,
+    *,
+    store: Store,
+    load: Callable[[str], object],
+    scratch: Path,
+    place: Place,
+    recorder: Recorder | None = None,
+) -> Outcome:
+    """Perform one attempt and return its outcome; never raises for what happens in it.
+
+    ``load`` gives the object of a ``module:qualname``; ``scratch`` is an empty folder that the caller removes.
+    """
+    mask = masker(secret_values(attempt.secrets, os.environ))
+    if recorder is not None:
+        recorder.mask = mask
+    work = _Work(attempt, store, load, scratch, place, recorder, Meter(place.extent))
+    outputs, failure = None, None
+    try:
+        outputs = _perform(work)
+    except BaseException as error:  # noqa: BLE001  whatever ends the body ends the attempt, not the worker
+        failure = failure_of(error, in_body=work.in_body, mask=mask)
+    taken = work.meter.read()
+    return Outcome(
+        attempt.attempt_id,
+        outputs,
+        failure,
+        observed=_observed(work),
+        worker=place.worker,
+        seconds=taken.seconds,
+        started=taken.started,
+        ended=taken.ended,
+        cpu_seconds=taken.cpu_seconds,
+        peak_memory=taken.peak_memory,
+    )
+
+
+def perform_alone(attempt: Attempt, *, project: str, folder: Path, label: str) -> Outcome:
+    """Perform an attempt in a process that does nothing else: what a job on another machine calls.
+
+    ``folder`` is empty and the caller's to remove; ``project`` is where the project would lie, and may be absent.
+    """
+    from headwater.store import open_store
+    from headwater.worker.bind import bind
+    from headwater.worker.current import dedicate
+    from headwater.worker.loading import load
+
+    dedicate()
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    try:
+        store = open_store(attempt.store, create=False)
+        strict_files = attempt.files if attempt.strict else None
+        place = bind(
+            attempt.bundle, store=store, project=project, folder=str(folder), label=label, strict_files=strict_files
+        )
+    except Exception as error:  # noqa: BLE001  the outcome tells it
+        return Outcome(attempt.attempt_id, None, failure_of(error, in_body=False), worker=label)
+    return perform(attempt, store=store, load=load, scratch=scratch, place=place)
+
+
+def _perform(work: _Work) -> Mapping[str, Json]:
+    attempt, place = work.attempt, work.place
+    check_environment(attempt.environment)
+    secrets = resolve_secrets(attempt.secrets, os.environ)
+    place.cap.apply(attempt.resources.cpus)
+    install()
+    work.observer = _observer(work)
+    with ExitStack() as stack:
+        if place.extent != "thread":
+            caps = thread_variables(attempt.resources.cpus, attempt.env)
+            stack.enter_context(variables({**caps, **attempt.env, **secrets, **_own_variables(attempt)}))
+            stack.enter_context(working_folder(place.project))
+        stack.enter_context(_scratch(work.scratch))
+        stack.enter_context(performing(Performance(work.recorder, idempotency_key=attempt.idempotency_key)))
+        result = _run_command(work) if "command" in attempt.call else _call_function(work)
+        outputs = encode_outputs(attempt, result, store=work.store, scratch=work.scratch, load=work.load)
+    work.store.flush()
+    return outputs
+
+
+def _call_function(work: _Work) -> object:
+    assert work.observer is not None
+    entry = cast("str", work.attempt.call["function"])
+    work.in_body = True  # loading runs the user's modules
+    with observing(work.observer):
+        function = function_of(work.load(entry), entry)
+    work.in_body = False
+    inputs = work.inputs()
+    work.in_body = True
+    with observing(work.observer):
+        result = function(**inputs)
+    work.in_body = False
+    return result
+
+
+def _run_command(work: _Work) -> object:
+    """Run a command; its outputs are files and folders, in the shape that the attempt declares."""
+    attempt, place = work.attempt, work.place
+    spec = command_of(attempt.call["command"])
+    inputs = work.inputs()
+    work.in_body = True
+    paths = run_command(attempt, spec, inputs, scratch=work.scratch, source=lambda name: _source(place, name))
+    work.in_body = False
+    if not paths:
+        return None
+    from headwater.artifacts import Dir, File
+
+    values = {name: (Dir if path.is_dir() else File)(path) for name, path in paths.items()}
+    if attempt.whole is None and len(values) > 1:
+        return values
+    if attempt.whole is None:
+        return next(iter(values.values()))
+    if attempt.whole == "tuple":
+        return tuple(values.values())
+    return cast("Callable[..., object]", work.load(attempt.whole))(**values)
+
+
+def _source(place: Place, name: str) -> bytes | None:
+    """Return the bytes of a project file: the bundle's, else what lies in the project."""
+    path = Path(place.project, name)
+    data = place.code.get(str(path))
+    if data is None and path.is_file():
+        data = path.read_bytes()
+    return data
+
+
+def _own_variables(attempt: Attempt) -> dict[str, str]:
+    key = attempt.idempotency_key
+    return {"HEADWATER_IDEMPOTENCY_KEY": key} if key else {}
+
+
+def _observer(work: _Work) -> Observer:
+    attempt, place = work.attempt, work.place
+    root = [str(work.store.root)] if work.store.root is not None else []
+    return Observer(
+        project=place.project,
+        skip=(str(work.scratch), *root, *place.skip),
+        code=place.code.keys(),
+        declared=attempt.files,
+        is_strict=attempt.strict,
+    )
+
+
+def _observed(work: _Work) -> dict[str, str]:
+    standing = work.place.standing
+    seen = standing.values() if standing is not None else {}
+    return seen | (work.observer.values() if work.observer is not None else {})
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Let files that the step makes by name land in its scratch folder."""
+    del folder
+    yield

@@ -1,0 +1,188 @@
+"""Step processes kept warm: an attempt gets one that is bound to its bundle, or a new one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from headwater.backend import Outcome, StepFailure
+from headwater.digest import digest_of
+from headwater.types import Fault
+from headwater.worker.process import Binding, Guard, StepProcess
+from headwater.worker.surroundings import SECRET_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from headwater.backend import Attempt, LogLine
+
+#: Variables that a strict step sees besides those it declared: without them programs do not start.
+_NEEDED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "COVERAGE_PROCESS_CONFIG",
+)
+#: Times that a process which is out of date is replaced before an attempt is given up.
+_REPLACEMENTS = 3
+
+
+class StepPool:
+    """Performs attempts in step processes; safe to share between threads, each of which waits for its own."""
+
+    def __init__(self, *, name: str, project: str, most: int) -> None:
+        self._name = name
+        self._project = project
+        self._most = most
+        self._guard = Guard()
+        self._lock = threading.Lock()
+        self._idle: list[StepProcess] = []
+        self._busy: dict[str, StepProcess] = {}
+        self._numbers: set[int] = set()
+        self._cancelled: set[str] = set()
+        self._is_closed = False
+
+    def perform(
+        self,
+        attempts: Sequence[Attempt],
+        *,
+        on_line: Callable[[LogLine], None],
+        on_outcome: Callable[[Outcome], None],
+        on_start: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Perform attempts one after the other; each ends with one outcome, whatever happens to the others."""
+        for attempt in attempts:
+            on_outcome(self._perform(attempt, on_line, on_start))
+
+    def stop(self, attempt_ids: Iterable[str], grace: float = 0.0) -> None:
+        """Stop attempts, and refuse those that have not begun: at once, or after ``grace`` seconds to clean up."""
+        with self._lock:
+            self._cancelled |= set(attempt_ids)
+            stopped = [self._busy[name] for name in self._cancelled if name in self._busy]
+            for process in stopped if grace > 0 else ():
+                process.interrupt()
+        if grace > 0:
+            end = time.monotonic() + grace
+            while time.monotonic() < end and self._runs(stopped):
+                time.sleep(0.01)
+        with self._lock:  # a process that has meanwhile finished is not killed for the next attempt's sake
+            for name, process in self._busy.items():
+                if name in self._cancelled and process in stopped:
+                    process.kill("cancel")
+
+    def close(self) -> None:
+        """End all processes."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+            for process in self._busy.values():
+                process.kill("cancel")
+        for process in idle:
+            process.dismiss()
+        for process in idle:
+            process.close()
+        end = time.monotonic() + 5
+        while self._busy and time.monotonic() < end:
+            time.sleep(0.005)  # their threads release them
+        self._guard.close()
+
+    def _runs(self, processes: Sequence[StepProcess]) -> bool:
+        with self._lock:
+            return any(process in processes for process in self._busy.values())
+
+    def _perform(
+        self, attempt: Attempt, on_line: Callable[[LogLine], None], on_start: Callable[[str], None]
+    ) -> Outcome:
+        for _ in range(_REPLACEMENTS):
+            process = self._take(attempt)
+            if process is None:
+                return _unstarted(attempt, Fault.CANCELLED, "Cancelled", "the step was cancelled before it began")
+            on_start(attempt.attempt_id)
+            outcome = None
+            try:
+                outcome = process.perform(attempt, on_line)
+            finally:
+                self._give_back(attempt, process, is_good=outcome is not None and not attempt.strict)
+            if outcome is not None:
+                return outcome
+        return _unstarted(attempt, Fault.LOST, "Stale", "files that the step's modules read keep changing")
+
+    def _take(self, attempt: Attempt) -> StepProcess | None:
+        """Return a process for an attempt: an idle one of its binding, else a new one; None if it must not run."""
+        binding = self._binding(attempt)
+        dismissed: list[StepProcess] = []
+        with self._lock:
+            if self._is_closed or attempt.attempt_id in self._cancelled:
+                return None
+            process = self._idle_for(binding)
+            if process is None:
+                while self._idle and len(self._idle) + len(self._busy) >= self._most:
+                    dismissed.append(self._idle.pop(0))
+                number = next(n for n in range(len(self._numbers) + 1) if n not in self._numbers)
+                self._numbers.add(number)
+                environ = _strict_environ(attempt, os.environ) if attempt.strict else None
+                label = f"{self._name}-{number}"
+                process = StepProcess(binding, label=label, guard=self._guard, environ=environ)
+            self._busy[attempt.attempt_id] = process
+        self._close_all(dismissed)
+        return process
+
+    def _idle_for(self, binding: Binding) -> StepProcess | None:
+        for process in reversed(self._idle):
+            if process.binding == binding and not binding.is_strict and process.is_usable:
+                self._idle.remove(process)
+                return process
+        return None
+
+    def _give_back(self, attempt: Attempt, process: StepProcess, *, is_good: bool) -> None:
+        with self._lock:
+            self._busy.pop(attempt.attempt_id, None)
+            is_kept = is_good and process.is_usable and not self._is_closed
+            if is_kept:
+                self._idle.append(process)
+        if not is_kept:
+            self._close_all([process])
+
+    def _close_all(self, processes: Sequence[StepProcess]) -> None:
+        for process in processes:
+            process.dismiss()
+        for process in processes:
+            process.close()
+            with self._lock:
+                self._numbers.discard(int(process.label.rpartition("-")[2]))
+
+    def _binding(self, attempt: Attempt) -> Binding:
+        return Binding(
+            bundle=attempt.bundle,
+            store=attempt.store,
+            project=self._project,
+            environment=digest_of(dict(attempt.environment)),
+            is_strict=attempt.strict,
+            files=attempt.files if attempt.strict else (),
+        )
+
+
+def _unstarted(attempt: Attempt, fault: Fault, kind: str, message: str) -> Outcome:
+    now = time.time()
+    return Outcome(attempt.attempt_id, None, StepFailure(fault, kind, message), started=now, ended=now)
+
+
+def _strict_environ(attempt: Attempt, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a strict step may see: those that programs need, and its secrets."""
+    names = [*_NEEDED, *attempt.secrets, *(SECRET_PREFIX + name for name in attempt.secrets)]
+    return {name: environ[name] for name in names if name in environ}

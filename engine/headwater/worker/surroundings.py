@@ -1,0 +1,170 @@
+"""What a step finds around it: packages as in its key, variables, secrets, and no more threads than cores."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from headwater.types import Fault
+from headwater.worker.failure import failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from headwater.digest import Json
+
+#: A secret ``NAME`` may be given to the worker under this name, so that the step alone sees it as ``NAME``.
+SECRET_PREFIX = "HEADWATER_SECRET_"  # noqa: S105  a name, not a secret
+
+#: Variables that math libraries read when they are loaded.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+#: Modules whose native thread pools can be capped after they were loaded.
+_NATIVE = ("numpy", "scipy", "sklearn", "torch", "xgboost", "lightgbm")
+
+
+def check_environment(wanted: Mapping[str, Json]) -> None:
+    """End the attempt with a ``config`` fault if what is installed here is not what the key says."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if (version := wanted.get("python", python)) != python:
+        raise failed(Fault.CONFIG, "EnvironmentMismatch", f"the worker runs Python {python}, the key says {version}")
+    packages = cast("Mapping[str, str]", wanted.get("packages") or {})
+    for name, version in packages.items():
+        found = installed(name, version)
+        if found != version:
+            here = f"{name} {found}" if found else f"no {name}"
+            raise failed(Fault.CONFIG, "EnvironmentMismatch", f"the worker has {here}, the key says {name} {version}")
+
+
+@lru_cache(maxsize=4096)
+def installed(name: str, expected: str) -> str | None:
+    """Return the version of a distribution here. ``expected`` is tried first: that needs no metadata library."""
+    normal = name.replace("-", "_").replace(".", "_").lower()
+    if f"{normal}-{expected}.dist-info" in _dist_infos(tuple(sys.path)):
+        return expected
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _dist_infos(path: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of the metadata folders on a path; a distribution's first one counts."""
+    found: dict[str, str] = {}
+    for entry in path:
+        try:
+            names = os.listdir(entry or ".")  # noqa: PTH208  names only, quickly
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".dist-info"):
+                head, _, rest = name.partition("-")
+                head = head.replace(".", "_").lower()
+                found.setdefault(head, f"{head}-{rest}")
+    return frozenset(found.values())
+
+
+def resolve_secrets(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of secrets, from the worker's own environment variables."""
+    values: dict[str, str] = {}
+    for name in names:
+        value = environ.get(SECRET_PREFIX + name, environ.get(name))
+        if value is None:
+            raise failed(
+                Fault.CONFIG,
+                "SecretMissing",
+                f"the worker has no secret '{name}': set the variable {SECRET_PREFIX}{name} or {name} there",
+            )
+        values[name] = value
+    return values
+
+
+def secret_values(names: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the values of those secrets that are there: what must not be shown."""
+    found = (environ.get(SECRET_PREFIX + name, environ.get(name)) for name in names)
+    return [value for value in found if value]
+
+
+@contextmanager
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and put back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def working_folder(folder: str | None) -> Iterator[None]:
+    """Work in a folder, if it exists, and go back."""
+    if not folder or not os.path.isdir(folder):  # noqa: PTH112
+        yield
+        return
+    before = os.getcwd()  # noqa: PTH109
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def thread_variables(cpus: float, declared: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that cap math libraries at a step's cores; what the step declares itself wins."""
+    count = str(max(1, int(cpus)))
+    return {name: declared.get(name, count) for name in _THREADS}
+
+
+class ThreadCap:
+    """Caps the thread pools of libraries that are loaded already; putting it on again with the same number is free."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, int] | None = None
+        self._arrow_before: int | None = None
+        self._native_before: Any = None
+
+    def apply(self, cpus: float) -> None:
+        """Let math libraries use so many threads from now on."""
+        count = max(1, int(cpus))
+        if (count, len(sys.modules)) == self._seen:
+            return
+        if (arrow := sys.modules.get("pyarrow")) is not None and hasattr(arrow, "set_cpu_count"):
+            self._arrow_before = self._arrow_before or arrow.cpu_count()
+            arrow.set_cpu_count(count)
+        if any(name in sys.modules for name in _NATIVE):
+            self._cap_native(count)
+        self._seen = (count, len(sys.modules))
+
+    def release(self) -> None:
+        """Put back the numbers that were found."""
+        if self._arrow_before is not None:
+            sys.modules["pyarrow"].set_cpu_count(self._arrow_before)
+        if self._native_before is not None:
+            self._native_before.restore_original_limits()
+        self._seen = self._arrow_before = self._native_before = None
+
+    def _cap_native(self, count: int) -> None:
+        try:
+            threadpoolctl: Any = importlib.import_module("threadpoolctl")
+        except ImportError:
+            return
+        limits = threadpoolctl.threadpool_limits(limits=count)
+        self._native_before = self._native_before or limits
