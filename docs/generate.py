@@ -13,8 +13,11 @@ ENGINE = DOCS.parent / "engine" / "headwater"
 
 #: Environment variable → what it does. One that the code reads and that is not here fails the check.
 VARIABLES = {
+    "HEADWATER_SECRET_": "With a secret's name behind it: its value, which then only the step that asked for it sees.",
     "HEADWATER_STORE": "Folder or URL of the store; goes over the settings, and `--store` goes over it.",
     "HEADWATER_CACHE": "Folder of what is remembered outside the store, such as digests of source files.",
+    "HEADWATER_IDEMPOTENCY_KEY": "Set for a command step: the same text in each attempt at the same effect.",
+    "HEADWATER_KEY": "File of the key that signs what this user writes.",
     "HEADWATER_PLUGINS": "`none` runs without any plugin that is not part of headwater.",
 }
 
