@@ -31,9 +31,11 @@ def test_the_oldest_stands_until_it_is_superseded(place):
     traces = Traces(index, keyring)
     index.refresh()
     assert [trace.run for trace in traces.by_base(base)] == [scribes[0].run, scribes[1].run]
+    scribes[2].log.append("trace.superseded", step="load", base=base, reason="force")
+    index.refresh()
+    assert len(traces.by_base(base)) == 2  # it takes the place of others when it is there
     for number in (2, 3):
         scribes[number].ran("load", str(number).encode())
-    scribes[2].log.append("trace.superseded", step="load", base=base, reason="force")
     index.refresh()
     assert [trace.run for trace in traces.by_base(base)] == [scribes[2].run, scribes[3].run]
     assert [trace.run for trace in traces.by_key(base)] == [scribes[2].run, scribes[3].run]

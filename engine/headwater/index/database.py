@@ -33,7 +33,7 @@ create table if not exists trace (
 ) without rowid;
 create index if not exists trace_base on trace (base, time);
 create index if not exists trace_key on trace (key);
-create table if not exists floor (base text, run text, seq integer, primary key (base, run, seq)) without rowid;
+create table if not exists floor (base text, run text, step text, primary key (base, run, step)) without rowid;
 create index if not exists floor_run on floor (run);
 create table if not exists use (
     run text, step text, role text, name text, digest text, primary key (run, step, role, name, digest)

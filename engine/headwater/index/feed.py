@@ -181,8 +181,7 @@ def _apply_batch(database: Database, run: RunId, batch: Batch) -> None:
         if event.type == STEP_FINISHED and event.facts.get("status") == "ran" and event.facts.get("key"):
             made.append(_trace_row(run, event))
         elif event.type == TRACE_SUPERSEDED:
-            finished = cast("Document", steps.get(str(event.facts.get("step")), {}).get("finished") or {})
-            floors.append((event.facts.get("base"), run, finished.get("seq", 0)))
+            floors.append((event.facts.get("base"), run, event.facts.get("step")))
     facts = cast("Document", document["facts"])
     pipeline = facts.get("pipeline") or ""
     cursor = batch.cursor

@@ -223,8 +223,8 @@ class Index:
         rows = self._database.rows(f"{_TRACE} {_STANDING}", [base])
         if not rows:
             return []
-        floors = set(self._database.rows("select run, seq from floor where base = ?", [base]))
-        first = max((place for place, row in enumerate(rows) if (row[2], row[4]) in floors), default=0)
+        floors = set(self._database.rows("select run, step from floor where base = ?", [base]))
+        first = max((place for place, row in enumerate(rows) if (row[2], row[3]) in floors), default=0)
         return [_trace_row(row, is_superseded=place < first) for place, row in enumerate(rows)]
 
     def trace(self, trace: TraceId) -> TraceRow | None:

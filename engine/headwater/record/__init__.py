@@ -17,13 +17,13 @@ know. Times are seconds since the epoch.
 | type | facts |
 |---|---|
 | ``run.started`` | pipeline, version?, definition, params {name: typed JSON}, bundle?, profile?, command?, git? {commit, dirty, diff}, files? {label: digest}, environment?, parent?, resumes? |
-| ``step.decided`` | step, action ``reuse`` or ``run``, reason?, changes? [..], key?, base?, parts? {..}, inputs? {argument: [source]}, trace? {run, step, seq} |
+| ``step.decided`` | step, action ``reuse`` or ``run``, reason?, changes? [..], key?, base?, parts? {..}, code?, inputs? {argument: [source]}, trees? {argument: input tree}, trace? {run, step, seq} |
 | ``step.expanded`` | step, elements [step names] |
 | ``attempt.submitted`` | attempt, step, backend?: the intent, appended before the backend is told |
 | ``attempt.accepted`` | attempt, step?, handle |
 | ``attempt.ended`` | attempt, step?, fault?, error? {class, message, traceback}, seconds?, started?, ended?, cpu?, memory?, worker? |
 | ``step.finished`` | step, status, outputs? {name: artifact document}, key?, base?, observed? {label: digest}, seconds?, backend?, attempts?, error?, reason?, mac? |
-| ``trace.superseded`` | step, base, reason?: appended after the step finished; older traces of that base no longer stand in |
+| ``trace.superseded`` | step, base, reason?: appended together with the end of the step; traces of that base before its own no longer stand in |
 | ``cancel.requested`` | by? |
 | ``fault.noted`` | kind, message, step?: something odd that the run survived |
 | ``run.ended`` | status, seconds?, output?, error? |

@@ -86,8 +86,12 @@ class StepRecord:
     base: str
     #: The document of the key's parts.
     parts: Mapping[str, Json]
+    #: Digest of the document of the code's fingerprint, or "".
+    code: str
     #: Argument → sources.
     inputs: Mapping[str, Sequence[Mapping[str, Json]]]
+    #: Argument → input tree.
+    trees: Mapping[str, Json]
     #: The trace that stood in, when it was reused.
     trace: TraceId | None
     #: Output name → artifact document.
@@ -237,7 +241,9 @@ def step_record(document: Document) -> StepRecord:
         key=_text(finished, "key") or _text(decided, "key"),
         base=_text(finished, "base") or _text(decided, "base"),
         parts=cast("Document", decided.get("parts") or {}),
+        code=_text(decided, "code"),
         inputs=cast("dict[str, list[Document]]", decided.get("inputs") or {}),
+        trees=cast("Document", decided.get("trees") or {}),
         trace=_trace_id(trace),
         outputs=cast("Document", finished.get("outputs") or {}),
         observed=cast("dict[str, str]", finished.get("observed") or {}),
