@@ -226,9 +226,11 @@ def _typed_date(schema: Schema, value: object) -> Json:
 def _typed_path(schema: Schema, value: object) -> Json:
     if isinstance(value, dict) and "path" in value:  # typed already: a field of a default
         return cast("Json", value)
-    if not isinstance(value, str | os.PathLike) or not os.fspath(cast("os.PathLike[str]", value)):
+    # A File or Dir keeps what it was made of as its source; asking it for a path could fetch it.
+    path = getattr(value, "source", value)
+    if not isinstance(path, str | os.PathLike) or not os.fspath(cast("os.PathLike[str]", path)):
         raise _mismatch(schema, value)
-    return {"$": cast("str", schema["format"]), "path": os.fspath(cast("os.PathLike[str]", value))}
+    return {"$": cast("str", schema["format"]), "path": os.fspath(cast("os.PathLike[str]", path))}
 
 
 def _typed_array(schema: Schema, value: object) -> Json:

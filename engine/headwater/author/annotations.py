@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -140,10 +139,8 @@ def fixed_length(annotation: object) -> int | None:
 def part(annotation: object, key: str | int) -> object:
     """Return the type of a field or element; raises NoPart where the type is known to have none."""
     annotation = bare(annotation)
-    if annotation in {Any, object, inspect.Parameter.empty}:
-        return Any
     cls, arguments = get_origin(annotation) or annotation, get_args(annotation)
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or cls is object:
         return Any
     fields = fields_of(cls)
     if fields and isinstance(key, str):
@@ -239,4 +236,4 @@ def file_literal(value: object) -> Json:
     """
     if not is_file(type(value)):
         return None
-    return {"$": type(value).__qualname__.lower(), "path": os.fspath(cast("os.PathLike[str]", value))}
+    return {"$": type(value).__qualname__.lower(), "path": str(cast("Any", value).source)}

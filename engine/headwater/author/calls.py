@@ -29,15 +29,22 @@ class Over:
 def bind(
     name: str, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return the given arguments by name; raises DefinitionError, with the signature, where they do not fit."""
+    """Return the given arguments by the names of their inputs; raises DefinitionError where they do not fit.
+
+    ``*tables`` is one input, a tuple; what ``**options`` takes are inputs under their own names.
+    """
     signature = inspect.signature(function)
     try:
-        return dict(signature.bind(*args, **kwargs).arguments)
+        given = dict(signature.bind(*args, **kwargs).arguments)
     except TypeError as error:
         facts = {"line": author_line(), "signature": _signature(name, signature)}
-        given = next((key for key in kwargs if key not in signature.parameters), None)
-        hint = types.nearest(given, signature.parameters) if given else None
+        wrong = next((key for key in kwargs if key not in signature.parameters), None)
+        hint = types.nearest(wrong, signature.parameters) if wrong else None
         raise DefinitionError(f"'{name}' cannot be called so: {error}", facts=facts, hint=hint) from None
+    rest = [key for key in given if signature.parameters[key].kind is _KINDS.VAR_KEYWORD]
+    for key in rest:
+        given |= cast("dict[str, object]", given.pop(key))
+    return given
 
 
 def _signature(name: str, signature: inspect.Signature) -> str:
@@ -118,29 +125,16 @@ def map_plainly(function: Callable[..., object], arguments: Mapping[str, object]
 
 
 def spread(function: Callable[..., object], values: Mapping[str, object]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and keyword arguments that pass each input of a step as its signature wants it.
-
-    The inputs of a step are named by the parameters of its function; ``*tables`` is one input, a tuple, and
-    ``**options`` one, a dict.
-    """
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    names = [name for name in inspect.signature(function).parameters if name in values]
+    """Return the arguments that pass each input of a step as its signature wants it: the inverse of ``bind``."""
     parameters = inspect.signature(function).parameters
-    has_rest = any(parameters[name].kind is _KINDS.VAR_POSITIONAL for name in names)
-    for name in names:
-        match parameters[name].kind:
-            case _KINDS.VAR_POSITIONAL:
-                args.extend(cast("Sequence[Any]", values[name]))
-            case _KINDS.VAR_KEYWORD:
-                kwargs |= cast("dict[str, Any]", values[name])
-            case _KINDS.POSITIONAL_ONLY:
-                args.append(values[name])
-            case _KINDS.POSITIONAL_OR_KEYWORD if has_rest:
-                args.append(values[name])
-            case _:
-                kwargs[name] = values[name]
-    return args, kwargs
+    has_rest = any(parameters[name].kind is _KINDS.VAR_POSITIONAL for name in values if name in parameters)
+    placed = {_KINDS.POSITIONAL_ONLY, _KINDS.VAR_POSITIONAL, *([_KINDS.POSITIONAL_OR_KEYWORD] if has_rest else [])}
+    args: list[Any] = []
+    by_place = [name for name, each in parameters.items() if name in values and each.kind in placed]
+    for name in by_place:
+        is_rest = parameters[name].kind is _KINDS.VAR_POSITIONAL
+        args += cast("Sequence[Any]", values[name]) if is_rest else [values[name]]
+    return args, {name: value for name, value in values.items() if name not in by_place}
 
 
 def gathered(step: str, type_: object, length: int | None) -> Ref:

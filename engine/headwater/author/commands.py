@@ -159,10 +159,8 @@ def command(
 
 
 def _argv(line: str | Sequence[str], *, shell: bool) -> tuple[str, ...]:
-    if isinstance(line, str):
-        argv = (line,) if shell else tuple(shlex.split(line))
-    else:
-        argv = tuple(map(str, line))
+    words = line if not isinstance(line, str) else [line] if shell else shlex.split(line)
+    argv = tuple(map(str, words))
     if not argv or not argv[0].strip():
         raise DefinitionError("a command needs a program to run", facts={"line": author_line()})
     return argv

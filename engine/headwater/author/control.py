@@ -57,7 +57,7 @@ class Condition:
 
 
 def when(condition: bool, name: str | None = None) -> Condition:  # noqa: FBT001  it reads as a sentence
-    """Let steps run only if a condition holds: those called inside ``with when(...)``."""
+    """Let steps run only if a condition holds: those called inside its ``with`` block."""
     drawing = required("when(…)")
     settings = Settings(name=name)
     node = drawing.add("condition", "when", settings, call=lift(condition), outputs=(Output(exprs.RESULT, "json"),))
@@ -65,7 +65,7 @@ def when(condition: bool, name: str | None = None) -> Condition:  # noqa: FBT001
 
 
 def otherwise(guard: Condition) -> Condition:
-    """Let steps run only if a condition does not hold: those called inside ``with otherwise(guard)``."""
+    """Let steps run only if a condition does not hold: those called inside its ``with`` block."""
     _check_drawing(guard)
     return Condition(guard._drawing, Guard(guard.guard.condition, not guard.guard.expected))
 

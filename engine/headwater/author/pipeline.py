@@ -49,11 +49,11 @@ class Pipeline(Generic[P, R]):
     """A function that wires steps. Nothing in it runs when it is drawn; only the engine calls the steps."""
 
     def __init__(self, function: Callable[P, R], name: str | None = None) -> None:
+        functools.update_wrapper(self, function)
         #: The author's function.
         self.function = function
         #: The name under which definitions of it are numbered.
         self.name = name or function.__name__
-        functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Inside another pipeline: draw these steps there, under names that begin with this pipeline's."""
@@ -103,12 +103,12 @@ class Pipeline(Generic[P, R]):
     def plan(self, **values: object) -> Plan:
         """Tell what a run would do and why. Takes parameters, and options of `Workspace`."""
         workspace, parameters = self._workspace(values)
-        return workspace.plan(self, **parameters)
+        return workspace.plan(self, **cast("dict[str, Any]", parameters))
 
     def run(self, **values: object) -> RunResult:
         """Run it. Takes parameters, and options of `Workspace` such as ``store``, ``backend`` and ``profile``."""
         workspace, parameters = self._workspace(values)
-        return workspace.run(self, **parameters)
+        return workspace.run(self, **cast("dict[str, Any]", parameters))
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}>"

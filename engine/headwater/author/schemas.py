@@ -45,14 +45,14 @@ def parameter_of(name: str, annotation: object, declared: inspect.Parameter, *, 
     schema = schema_of(annotation)
     if schema is None:
         what = "needs a type" if annotation is Any else f"cannot be of type '{types.name(annotation)}'"
-        facts = {"line": line, "allowed": _ALLOWED}
-        raise DefinitionError(f"parameter '{name}' {what}", facts=facts, hint=f"write {name}: str, for instance")
+        known = {"line": line, "allowed": _ALLOWED}
+        raise DefinitionError(f"parameter '{name}' {what}", facts=known, hint=f"write {name}: str, for instance")
     if default is declared.empty:
         return Parameter(name, schema)
     try:
         typed = from_value(Parameter(name, schema), default)
     except ParameterError as error:
-        facts = {"line": line, **error.facts}
+        facts: dict[str, object] = {"line": line, **error.facts}
         raise DefinitionError(f"the default of parameter '{name}' is not of its type", facts=facts) from None
     return Parameter(name, schema, required=False, default=typed)
 
@@ -71,9 +71,9 @@ def schema_of(annotation: object) -> dict[str, Json] | None:
         return {"enum": list(arguments)} if plain else None
     if origin is list or (origin is tuple and arguments[1:] == (...,)):
         items = schema_of(arguments[0])
-        extra: dict[str, Json] = {"python": "tuple"} if origin is tuple else {}
-        return None if items is None else {"type": "array", "items": items, **extra}
-    return dict(_PLAIN[annotation]) if annotation in _PLAIN else _schema_of_class(annotation)
+        array: dict[str, Json] = {"type": "array", "items": items}
+        return None if items is None else array | ({"python": "tuple"} if origin is tuple else {})
+    return {**_PLAIN[annotation]} if annotation in _PLAIN else _schema_of_class(annotation)
 
 
 def _schema_of_class(cls: object) -> dict[str, Json] | None:

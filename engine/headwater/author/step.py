@@ -35,12 +35,12 @@ class Step(Generic[P, R]):
     """A function that is a step. Called in a pipeline function it adds a node; elsewhere it is its function."""
 
     def __init__(self, function: Callable[P, R], settings: Settings, names: Mapping[str, object]) -> None:
+        functools.update_wrapper(self, function)
         #: The author's function, as decorated below ``@step``.
         self.function = function
         #: Checked options.
         self.settings = settings
         self._names = names
-        functools.update_wrapper(self, function)
 
     @property
     def name(self) -> str:
@@ -163,7 +163,10 @@ _REFUSALS: tuple[tuple[Callable[[object], bool], tuple[str, str | None]], ...] =
     ),
     (lambda it: not callable(it), ("it cannot be called", None)),
     (
-        lambda it: not isinstance(getattr(it, "__qualname__", None), str) or it.__module__ is None,  # type: ignore[attr-defined]
+        lambda it: (
+            not isinstance(getattr(it, "__qualname__", None), str)
+            or not isinstance(getattr(it, "__module__", None), str)
+        ),
         ("it has no name by which a worker could find it", "write a `def` that calls it"),
     ),
     (
