@@ -6,7 +6,7 @@ A thread that performs an attempt is marked by a context variable; threads that 
 
 from __future__ import annotations
 
-import sys
+import functools
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -73,9 +73,7 @@ def idempotency_key() -> str | None:
 @contextmanager
 def performing(performance: Performance) -> Iterator[Performance]:
     """Mark what runs inside as belonging to an attempt."""
-    if not _STATE.is_hooked:
-        _STATE.is_hooked = True
-        sys.addaudithook(_inherit)
+    _hand_on_to_threads()
     token = _HERE.set(performance)
     _STATE.running = performance
     try:
@@ -86,11 +84,18 @@ def performing(performance: Performance) -> Iterator[Performance]:
         _HERE.reset(token)
 
 
-def _inherit(event: str, args: tuple[object, ...]) -> None:
-    """Hand the mark on to threads that a step starts."""
-    if event != "_thread.start_new_thread":
+def _hand_on_to_threads() -> None:
+    """Let threads that a step starts carry its mark. Done once; threads of others are started as ever."""
+    if _STATE.is_hooked or _STATE.is_dedicated:
         return
-    thread = getattr(args[0], "__self__", None)
-    here = current()
-    if here is not None and isinstance(thread, threading.Thread):
-        setattr(thread, _MARK, here)
+    _STATE.is_hooked = True
+    start = threading.Thread.start
+
+    @functools.wraps(start)
+    def marked_start(thread: threading.Thread) -> None:
+        here = current()
+        if here is not None:
+            setattr(thread, _MARK, here)
+        start(thread)
+
+    threading.Thread.start = marked_start  # type: ignore[method-assign]

@@ -26,13 +26,14 @@ def decode_inputs(attempt: Attempt, *, store: Store, scratch: Path, load: Load) 
 
 
 def _decode(tree: Json, store: Store, scratch: Path, load: Load) -> object:
-    from headwater.artifacts import Artifact, decode_json, decode_value
+    from headwater.artifacts import Artifact, decode_value, json_document
 
     match tree:
         case {"artifact": dict(document)}:
             return decode_value(Artifact.from_document(document), store, scratch, cast("Callable[[str], type]", load))
         case {"value": value}:
-            return decode_json(value, store, scratch, cast("Callable[[str], type]", load))
+            artifact = Artifact.from_document(json_document(value))
+            return decode_value(artifact, store, scratch, cast("Callable[[str], type]", load))
         case {"list": list(items)}:
             return [_decode(item, store, scratch, load) for item in items]
         case {"tuple": list(items)}:

@@ -12,9 +12,13 @@ from headwater.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headwater.worker.observe import Observer
+
 _LOCK = threading.Lock()
 #: Bundle digest → entry → function: what is loaded here and is known to be what the bundle holds.
 _OFFERED: dict[str, dict[str, object]] = {}
+#: Bundle digest → what its modules read from files while they were imported here.
+_READS: dict[str, Observer] = {}
 
 
 def load(entry: str) -> object:
@@ -24,20 +28,30 @@ def load(entry: str) -> object:
     return reduce(getattr, qualname.split("."), found) if qualname else found
 
 
-def offer(bundle: str, entry: str, function: object) -> None:
+def offer(bundle: str, entry: str, function: object, *, reads: Observer | None = None) -> None:
     """Say that ``function``, loaded in this process, is what ``entry`` names in the bundle of that digest.
 
     In-process backends call functions that were offered; everything else runs in a step process, from the bundle. So
-    whoever offers vouches that what is loaded here is what was fingerprinted.
+    whoever offers vouches that what is loaded here is what was fingerprinted. ``reads`` is what saw the project being
+    imported (:func:`headwater.worker.observe.importing`): files that modules read then count for every step.
     """
     with _LOCK:
         _OFFERED.setdefault(bundle, {})[entry] = function
+        if reads is not None:
+            _READS[bundle] = reads
+
+
+def reads_of(bundle: str) -> Observer | None:
+    """Return what saw the modules of a bundle being imported here, if anything did."""
+    with _LOCK:
+        return _READS.get(bundle)
 
 
 def withdraw(bundle: str) -> None:
     """Forget what was offered for a bundle."""
     with _LOCK:
         _OFFERED.pop(bundle, None)
+        _READS.pop(bundle, None)
 
 
 def is_offered(bundle: str, entry: str) -> bool:

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
-from headwater.worker.current import current
+from headwater.worker.current import Performance, current, performing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     Identity: TypeAlias = tuple[int, int, int]
 
@@ -59,10 +60,12 @@ class Observer:
         self._made: set[str] = set()
         self._busy: set[int] = set()
 
-    def opened(self, path: object, flags: int, *, is_raw: bool = False) -> None:
+    def opened(self, path: object, flags: int, *, is_raw: bool = False, is_import: bool = False) -> None:
         """Take note of a file that is about to be opened. Raises PermissionError in a strict attempt."""
         place = _absolute(path)
         if place is None or flags & getattr(os, "O_DIRECTORY", 0):
+            return
+        if is_import and _is_below(place, _with_real((self._project,))):  # the project's code: fingerprinted
             return
         is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
         identity = _identity(place)
@@ -246,13 +249,17 @@ def _database(name: object) -> str | None:
 
 def _on_open(observer: Observer, args: tuple[object, ...]) -> None:
     path, mode, flags = args
-    observer.opened(path, cast("int", flags), is_raw=mode is None)
+    observer.opened(path, cast("int", flags), is_raw=mode is None, is_import=_is_import(sys._getframe(2)))  # noqa: SLF001
 
 
 def _on_list(observer: Observer, args: tuple[object, ...]) -> None:
-    frame = sys._getframe(3)  # noqa: SLF001  the import system lists folders to find modules: no read of the step's
-    if not frame.f_code.co_filename.startswith("<frozen importlib"):
+    if not _is_import(sys._getframe(2)):  # noqa: SLF001  to find a module is no read of the step's
         observer.listed(args[0])
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Tell whether the import system is at work."""
+    return frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _on_database(observer: Observer, args: tuple[object, ...]) -> None:
@@ -318,6 +325,15 @@ def install() -> None:
 
     sys.addaudithook(_hook)
     openers.install()
+
+
+@contextlib.contextmanager
+def importing(project: str, *, skip: Iterable[str] = ()) -> Iterator[Observer]:
+    """See which files the project's modules read while they are imported inside, in a process of many purposes."""
+    install()
+    observer = Observer(project=project, skip=skip)
+    with performing(Performance()), observing(observer):
+        yield observer
 
 
 @contextlib.contextmanager

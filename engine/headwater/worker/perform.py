@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from headwater.artifacts.paths import scratch_folder
 from headwater.backend import Outcome
 from headwater.worker.capture import masker
 from headwater.worker.command import command_of, run_command
@@ -28,7 +29,7 @@ from headwater.worker.surroundings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from headwater.backend import Attempt
     from headwater.digest import Json
@@ -148,7 +149,7 @@ def _perform(work: _Work) -> Mapping[str, Json]:
             caps = thread_variables(attempt.resources.cpus, attempt.env)
             stack.enter_context(variables({**caps, **attempt.env, **secrets, **_own_variables(attempt)}))
             stack.enter_context(working_folder(place.project))
-        stack.enter_context(_scratch(work.scratch))
+        stack.enter_context(scratch_folder(work.scratch))
         stack.enter_context(performing(Performance(work.recorder, idempotency_key=attempt.idempotency_key)))
         result = _run_command(work) if "command" in attempt.call else _call_function(work)
         outputs = encode_outputs(attempt, result, store=work.store, scratch=work.scratch, load=work.load)
@@ -223,10 +224,3 @@ def _observed(work: _Work) -> dict[str, str]:
     standing = work.place.standing
     seen = standing.values() if standing is not None else {}
     return seen | (work.observer.values() if work.observer is not None else {})
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[None]:
-    """Let files that the step makes by name land in its scratch folder."""
-    del folder
-    yield
