@@ -1,0 +1,116 @@
+"""From pieces that refer to each other to digests that do not depend on names or order (pure).
+
+A piece's digest is made of its own text and the digests of what it refers to. Pieces that refer to each other in a
+circle are digested together: each as the text of the whole circle, numbered in the order it is met from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headwater.digest import Digest, digest_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A piece while its neighbours are still being found."""
+
+    kind: str
+    label: str
+    file: str
+    line: int
+    #: Its text, with the pieces that it refers to where they stand.
+    items: list[str | Node] = field(default_factory=list["str | Node"])
+    #: A short text of its value, where that may be shown.
+    shown: str | None = None
+    #: Stands for the piece wherever it is referred to: a constant is the same as the literal.
+    inline: str | None = None
+
+    @property
+    def targets(self) -> list[Node]:
+        """The pieces that it refers to."""
+        return [item for item in self.items if isinstance(item, Node) and item.inline is None]
+
+
+def own_digest(node: Node) -> Digest:
+    """Return the digest of a piece by itself: what it refers to counts by label only."""
+    return _digest([item if isinstance(item, str) else item.inline or f"\x04{item.label}" for item in node.items])
+
+
+def digests(roots: Iterable[Node]) -> dict[Node, Digest]:
+    """Return the digest of every piece that can be reached."""
+    found: dict[Node, Digest] = {}
+    for component in _components(roots):
+        members = set(component)
+        fresh = {node: _digest_from(node, members, found) for node in component}
+        found.update(fresh)
+    return found
+
+
+def _digest_from(start: Node, members: set[Node], known: dict[Node, Digest]) -> Digest:
+    numbers = {start: 0}
+    order = [start]
+    texts: list[str] = []
+    for node in order:
+        texts.append("\x01")
+        for item in node.items:
+            if isinstance(item, str):
+                texts.append(item)
+            elif item.inline is not None:
+                texts.append(item.inline)
+            elif item in members:
+                if item not in numbers:
+                    numbers[item] = len(order)
+                    order.append(item)
+                texts.append(f"\x02{numbers[item]}")
+            else:
+                texts.append(f"\x03{known[item]}")
+    return _digest(texts)
+
+
+def _digest(texts: list[str]) -> Digest:
+    # One space between any two words, so that a named constant and a literal read the same.
+    return digest_bytes(" ".join(filter(None, texts)).encode("utf-8", "surrogatepass"))
+
+
+def _components(roots: Iterable[Node]) -> list[list[Node]]:
+    """Return the strongly connected components, those referred to first (Tarjan, without recursion)."""
+    numbers: dict[Node, int] = {}
+    lowest: dict[Node, int] = {}
+    stack: list[Node] = []
+    stacked: set[Node] = set()
+    found: list[list[Node]] = []
+    for root in roots:
+        if root in numbers:
+            continue
+        work = [(root, iter(root.targets))]
+        numbers[root] = lowest[root] = len(numbers)
+        stack.append(root)
+        stacked.add(root)
+        while work:
+            node, targets = work[-1]
+            for target in targets:
+                if target not in numbers:
+                    numbers[target] = lowest[target] = len(numbers)
+                    stack.append(target)
+                    stacked.add(target)
+                    work.append((target, iter(target.targets)))
+                    break
+                if target in stacked:
+                    lowest[node] = min(lowest[node], numbers[target])
+            else:
+                work.pop()
+                if work:
+                    above = work[-1][0]
+                    lowest[above] = min(lowest[above], lowest[node])
+                if lowest[node] == numbers[node]:
+                    place = stack.index(node)
+                    component = stack[place:]
+                    del stack[place:]
+                    stacked.difference_update(component)
+                    found.append(component)
+    return found

@@ -1,0 +1,284 @@
+"""What a live object is to a fingerprint: a function, a class, a plain value, something foreign, or opaque."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from headwater.fingerprint.distributions import ENGINE
+from headwater.fingerprint.merkle import Node
+from headwater.fingerprint.plain import describe, shown
+from headwater.fingerprint.walk import is_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headwater.fingerprint.walk import Target, Walk
+
+_BUILTIN_FUNCTIONS = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
+_OPERATORS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
+#: Types whose instances never make a difference to a result.
+_INERT = frozenset(
+    {
+        "logging.Logger",
+        "logging.LoggerAdapter",
+        "_thread.lock",
+        "_thread.RLock",
+        "threading.Event",
+        "threading.Condition",
+        "threading.local",
+        "_thread._local",
+        "_contextvars.ContextVar",
+        "_io.TextIOWrapper",
+        "builtins.object",
+    }
+)
+
+
+def is_engine(value: object) -> bool:
+    """Tell whether an object is one of the engine's own, such as a step."""
+    return str(type(value).__module__).partition(".")[0] == ENGINE
+
+
+def wrapped_of(value: object) -> object | None:
+    """Return what an object says that it wraps; None if it says nothing."""
+    try:
+        found = cast("object", vars(value).get("__wrapped__"))
+    except TypeError:
+        found = None
+    if found is None and is_engine(value):
+        found = getattr(value, "__wrapped__", None)
+    return found
+
+
+def callable_target(walk: Walk, value: object) -> Target | None:
+    """Return what a function, method, class, partial, … stands for; None for other objects."""
+    match value:
+        case types.FunctionType():
+            return _function(walk, value)
+        case type():
+            return class_target(walk, value)
+        case types.MethodType():
+            return _group(walk, "method", [value.__func__, value.__self__])
+        case functools.partial() | functools.partialmethod():
+            # The mapping is a mutable detail of the object: its order is that of the call.
+            return _group(walk, "partial", [value.func, value.args, dict(value.keywords)])  # pyright: ignore
+        case staticmethod() | classmethod():
+            return _group(walk, type(value).__name__, [value.__func__])  # pyright: ignore
+        case property():
+            return _group(walk, "property", [value.fget, value.fset, value.fdel])
+        case functools.cached_property():
+            return _group(walk, "cached", [value.func])  # pyright: ignore
+        case functools.singledispatchmethod():
+            return _group(walk, "dispatch", [value.func, value.dispatcher])  # pyright: ignore
+        case types.GenericAlias() | types.UnionType():
+            origin = value.__origin__ if isinstance(value, types.GenericAlias) else types.UnionType
+            return _group(walk, "generic", [origin, *value.__args__])
+        case _:
+            return _other(walk, value)
+
+
+def _other(walk: Walk, value: object) -> Target | None:
+    if isinstance(value, _OPERATORS):
+        return f"operator:{value!r}"
+    if isinstance(value, _BUILTIN_FUNCTIONS):
+        return _builtin(walk, value)
+    wrapped = wrapped_of(value)
+    if wrapped is not None:
+        if is_engine(value) or isinstance(value, functools._lru_cache_wrapper):  # noqa: SLF001
+            return callable_target(walk, wrapped)
+        return _group(walk, "wrapper", [type(value), wrapped])
+    path = _path_of(value)
+    return walk.external(path) if path is not None and callable(value) else None
+
+
+def _function(walk: Walk, function: types.FunctionType) -> Target:
+    registry = vars(function).get("registry")
+    if registry is not None and "dispatch" in vars(function):
+        cases = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
+        return _group(walk, "dispatch", [vars(function).get("__wrapped__"), *[x for case in cases for x in case]])
+    if walk.module_of(function.__globals__) is not None:
+        return walk.function(function)
+    inner = [cell for cell in _cells(function) if is_own(walk, cell)]
+    wrapped = wrapped_of(function)
+    inner += [wrapped] if is_own(walk, wrapped) and wrapped not in inner else []
+    path = walk.external(f"{function.__module__}.{function.__code__.co_qualname}")
+    return _group(walk, path, inner) if inner else path
+
+
+def _cells(function: types.FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+
+
+def class_target(walk: Walk, cls: type) -> Target:
+    """Return what a class stands for."""
+    if walk.module_of_class(cls) is not None:
+        return walk.klass(cls)
+    return walk.external(f"{cls.__module__}.{cls.__qualname__}")
+
+
+def _builtin(walk: Walk, value: object) -> Target | None:
+    owner: object = getattr(value, "__self__", None) or getattr(value, "__objclass__", None)
+    name: str = getattr(value, "__qualname__", None) or getattr(value, "__name__", "?")
+    if is_module(owner):
+        return walk.external(f"{owner.__name__}.{name}")
+    if isinstance(owner, type):
+        return walk.external(f"{owner.__module__}.{name}")
+    module = getattr(value, "__module__", None)
+    return walk.external(f"{module}.{name}") if isinstance(module, str) and owner is None else None
+
+
+def _path_of(value: object) -> str | None:
+    """Return the dotted name that an object gives itself, as functions of compiled libraries do."""
+    module: object = getattr(value, "__module__", None) or type(value).__module__
+    name: object = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
+
+
+def _group(walk: Walk, text: str, parts: list[object]) -> Node:
+    """Return a piece made of several objects."""
+    node = Node("group", f"<{text}>", "", 0, [text])
+    for part in parts:
+        node.items.append(
+            part if isinstance(part, str) and part.startswith("ext:") else object_target(walk, part, text)
+        )
+    return node
+
+
+def object_target(walk: Walk, value: object, where: str) -> Target:
+    """Return what any object stands for: as closely as it can be seen, else all project files."""
+    if is_module(value):
+        module = walk.live_module(value)
+        return walk.whole(module, f"{where} holds the module") if module else walk.external(value.__name__)
+    target = callable_target(walk, value)
+    if target is not None:
+        return target
+    items = plain_items(walk, value)
+    if items is not None:
+        return Node("value", where, "", 0, items)
+    return _instance(walk, value, where)
+
+
+def _instance(walk: Walk, value: object, where: str) -> Target:
+    cls = type(value)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name in _INERT or is_engine(value):
+        return f"inert:{name}"
+    key = ("instance", id(value))
+    if key in walk.nodes:
+        return walk.nodes[key]
+    node = walk.nodes[key] = Node("value", where, "", 0, ["instance", class_target(walk, cls)])
+    walk.keep(value)
+    attributes = _attributes(value)
+    if walk.module_of_class(cls) is not None and attributes is not None:
+        for attribute, inner in attributes.items():
+            node.items += [f".{attribute}", object_target(walk, inner, where)]
+    elif isinstance(value, list | tuple | set | frozenset | dict):
+        for inner in (x for pair in value.items() for x in pair) if isinstance(value, dict) else value:  # pyright: ignore
+            node.items.append(object_target(walk, inner, where))
+    else:
+        node.items.append(walk.everything(f"{where} holds a {name}, which has no plain value"))
+    return node
+
+
+def _attributes(value: object) -> dict[str, object] | None:
+    slots = [name for base in type(value).__mro__ for name in _slots(base)]
+    own: dict[str, object] = dict(getattr(value, "__dict__", {}))
+    if not slots and not hasattr(value, "__dict__"):
+        return None
+    return own | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+
+
+def _slots(base: type) -> list[str]:
+    slots: object = base.__dict__.get("__slots__", ())
+    names = [slots] if isinstance(slots, str) else list(cast("tuple[str, ...]", slots))
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+def plain_items(walk: Walk, value: object) -> list[str | Node] | None:
+    """Return the text of a plain value, with pieces for functions and classes in it; None if it is not plain."""
+    found = describe(value, walk.project.strip, _may_stand)
+    if found is None:
+        return None
+    items: list[str | Node] = []
+    for item in found:
+        target = item if isinstance(item, str) else callable_target(walk, item[0])
+        if target is None:
+            return None
+        items.append(target)
+    return items
+
+
+def _may_stand(value: object) -> bool:
+    """Tell whether an object may stand in a plain value: it is code, not state."""
+    kinds = (types.FunctionType, type, types.MethodType, functools.partial, types.GenericAlias, types.UnionType)
+    return isinstance(value, (*kinds, *_BUILTIN_FUNCTIONS, *_OPERATORS)) or wrapped_of(value) is not None
+
+
+def is_own(walk: Walk, value: object) -> bool:
+    """Tell whether an object is a function or class of the project, or wraps one."""
+    if isinstance(value, type):
+        return walk.module_of_class(value) is not None
+    if isinstance(value, types.FunctionType) and walk.module_of(value.__globals__) is not None:
+        return True
+    if isinstance(value, types.MethodType):
+        return is_own(walk, value.__func__) or is_own(walk, type(value.__self__))
+    if isinstance(value, functools.partial):
+        return is_own(walk, value.func)  # pyright: ignore[reportUnknownMemberType]
+    wrapped = wrapped_of(value)
+    return wrapped is not None and is_own(walk, wrapped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The key of a registry under which code stands."""
+
+    text: str
+
+
+def own_code_in(walk: Walk, value: object) -> list[Target]:
+    """Return the project's functions and classes in a container, which may be a registry."""
+    found: list[Target] = []
+    stack: list[object] = [value]
+    done: set[int] = set()
+    while stack:
+        here = stack.pop()
+        if isinstance(here, _Key):
+            found.append(here.text)
+            continue
+        if id(here) in done or len(done) > 100_000:  # noqa: PLR2004
+            continue
+        done.add(id(here))
+        if is_own(walk, here):
+            target = callable_target(walk, here)
+            found += [target] if target is not None else []
+        elif isinstance(here, dict):
+            for key, inner in reversed(list(here.items())):  # pyright: ignore
+                stack += [inner, _Key(repr(key)) if isinstance(key, str | int) and is_own(walk, inner) else key]
+        elif isinstance(here, list | tuple):
+            stack += reversed(here)  # pyright: ignore
+        elif isinstance(here, set | frozenset):
+            stack += sorted(here, key=lambda item: getattr(item, "__qualname__", ""), reverse=True)  # pyright: ignore
+        elif walk.module_of_class(type(here)) is not None:
+            found.append(walk.klass(type(here)))
+            stack += list((_attributes(here) or {}).values())
+    return found
+
+
+def value_text(walk: Walk, name: str, value: object) -> str | None:
+    """Return a short text of a value for people."""
+    return shown(name, value, walk.project.strip)

@@ -1,0 +1,126 @@
+"""Which module-level names functions change at run time, read from the trees of the whole project (pure)."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headwater.fingerprint.forms import dotted
+from headwater.fingerprint.scopes import FUNCTIONS, Import, Scope, import_of, owner_of
+
+if TYPE_CHECKING:
+    from headwater.fingerprint.trees import SourceTree
+
+_MUTATORS = frozenset(
+    "append appendleft extend extendleft insert pop popleft popitem remove clear update setdefault add discard sort "
+    "reverse rotate subtract move_to_end intersection_update difference_update symmetric_difference_update "
+    "__setitem__ __delitem__ seek write".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One place in a function that changes something reached from a module-level name."""
+
+    root: str
+    chain: tuple[str, ...]
+    #: Set where the function itself imports the root.
+    imported: Import | None
+    #: The outermost function or method around it.
+    function: ast.AST
+    is_rebinding: bool
+
+
+@dataclass(slots=True)
+class Changes:
+    """All such places in one source."""
+
+    by_root: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
+    #: Names of attributes that functions assign to anything.
+    attributes: set[str] = field(default_factory=set[str])
+
+
+_FOUND: dict[str, Changes] = {}
+
+
+def changes_in(tree: SourceTree) -> Changes:
+    """Return what the functions of a source change, worked out once per source."""
+    if tree.digest not in _FOUND:
+        found = Changes()
+        for top in tree.tree.body:
+            scopes = tree.scopes(top)
+            _Finder(scopes, found, Scope(tree.tree, "module", None)).visit(top)
+        _FOUND[tree.digest] = found
+    return _FOUND[tree.digest]
+
+
+class _Finder(ast.NodeVisitor):
+    def __init__(self, scopes: dict[ast.AST, Scope], found: Changes, outer: Scope) -> None:
+        self.scopes = scopes
+        self.found = found
+        self.scope = outer
+        self.function: ast.AST | None = None
+
+    def _scoped(self, node: ast.AST) -> None:
+        outer, function = self.scope, self.function
+        self.scope = self.scopes.get(node, outer)
+        if self.function is None and isinstance(node, FUNCTIONS):
+            self.function = node
+        self.generic_visit(node)
+        self.scope, self.function = outer, function
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = _scoped
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _scoped
+
+    def _note(self, target: ast.expr, *, is_rebinding: bool) -> None:
+        if self.function is None:
+            return
+        while isinstance(target, ast.Subscript):
+            target = target.value
+        place = dotted(target)
+        if place is None:
+            return
+        name, chain = place[0].id, place[1]
+        owner = owner_of(self.scope, name)
+        imported = import_of(owner, name) if owner is not None else None
+        if owner is not None and imported is None:
+            return
+        change = Change(name, chain, imported, self.function, is_rebinding)
+        self.found.by_root.setdefault(name, []).append(change)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._note(node, is_rebinding=True)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            if self.function is not None:
+                self.found.attributes.add(node.attr)
+            self._note(node, is_rebinding=True)
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._note(node.value, is_rebinding=False)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
+            self._note(node.func.value, is_rebinding=False)
+        self.generic_visit(node)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        """A function that imports a name it declares global rebinds it."""
+        if self.function is None:
+            return
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            if owner_of(self.scope, name) is None and self.scope.kind == "function":
+                change = Change(name, (), None, self.function, is_rebinding=True)
+                self.found.by_root.setdefault(name, []).append(change)
+
+    visit_Import = visit_ImportFrom = _import
