@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from headwater.artifacts import json_document
 from headwater.errors import DefinitionError, PlanMismatch, RequestError, StepError
-from headwater.expr import EVERY, RESULT, Either, Gather, references
+from headwater.expr import RESULT, Either, Gather, parts, references
+from headwater.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,6 +101,10 @@ class Plan:
             )
         except (KeyError, TypeError) as error:
             raise RequestError("this file is not a plan", hint="make one with `hw plan TARGET -o plan.json`") from error
+
+    def chosen(self) -> Selection:
+        """Return the selection that the plan was made for."""
+        return Selection(**{name: tuple(cast("list[str]", names)) for name, names in self.selection.items()})
 
     def __iter__(self) -> Iterator[Foreseen]:
         """Go through the steps."""
@@ -258,8 +263,6 @@ class _Survey:
             if expr.condition not in self.waits and expr.condition not in self.skipped:
                 yield from self._sources(expr.then if self.known.verdict(expr.condition) else expr.otherwise)
             return
-        from headwater.expr import parts  # noqa: PLC0415
-
         inner = parts(expr)
         if not inner:
             yield from (step for step, _ in references(expr))
@@ -330,5 +333,3 @@ def agree(plan: Plan, decision: Decision) -> None:
             hint="plan again: something changed since",
         )
 
-
-__all__ = ["EVERY", "Foreseen", "Plan", "agree", "elements_of", "foresee", "inputs_of", "verdict_of"]

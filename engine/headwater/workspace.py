@@ -220,9 +220,12 @@ class Workspace:
         )
 
     def _load_tree(self, tree: Json) -> object:
-        from headwater.worker.inputs import load_tree  # noqa: PLC0415
+        import tempfile  # noqa: PLC0415
 
-        return load_tree(tree, self.store, project=self.project)
+        from headwater.worker.inputs import decode_tree  # noqa: PLC0415
+
+        scratch = Path(tempfile.mkdtemp(prefix="headwater-"))
+        return decode_tree(tree, store=self.store, scratch=scratch, load=load_type)
 
     def _load_document(self, document: Mapping[str, Json]) -> object:
         return self._load_tree({"artifact": dict(document)})
@@ -256,9 +259,9 @@ class _Work:
 
         if self.options.plan is not None:
             return dict(self.options.plan.params)
-        return resolve(
-            self.graph.parameters, words=self.options.words, values=self._given, file=self.options.file
-        )
+        given = resolve(self.graph.parameters, words=self.options.words, values=self._given, file=self.options.file)
+        chosen = {word.partition("=")[0].partition(".")[0] for word in self.options.words} | set(self._given or {})
+        return {name: _absolute(value) if name in chosen else value for name, value in given.items()}
 
     @cached_property
     def codes(self) -> CodeBook:
@@ -282,12 +285,26 @@ class _Work:
 
     def _ingest(self, value: Mapping[str, Json]) -> Document:
         """Return the artifact of a source; a run takes its content into the store, a plan only digests it."""
-        from headwater.artifacts import ingest  # noqa: PLC0415
+        from headwater.artifacts import Artifact, Dir, File, describe_value, encode_value, references  # noqa: PLC0415
 
-        return ingest(
-            value, self.workspace.store if self.is_run else None, base=self.compiled.project.root,
-            digest=self.workspace.sources.digest,
-        ).document()
+        kind = cast("str", value["$"])
+        path = cast("str", value["path"])
+        source = path if "://" in path else str(self.compiled.project.root / path)
+        if "://" not in path and not Path(source).exists():
+            raise RequestError(
+                f"there is no {'file' if kind == 'file' else 'folder'} {path}",
+                facts={"looked for": source},
+                hint="check the parameter or the path in the pipeline; it is relative to the project's folder",
+            )
+        thing = File(source) if kind == "file" else Dir(source)
+        found: Artifact = describe_value(thing, kind, digest_file=self.workspace.sources.digest)
+        if self.is_run:
+            store = self.workspace.store
+            wanted = set(references(found, store)) - ({found.digest} if found.inline is not None else set())
+            if wanted and store.missing(wanted):
+                # What was taken in counts: the file may have changed since it was digested.
+                found = encode_value(thing, kind, store)
+        return found.document()
 
     @cached_property
     def rebuilder(self) -> Rebuilder:
@@ -415,12 +432,24 @@ class _Work:
         )
         log.append(events.RUN_STARTED, **self._started(version))
         job.announce("headwater_run_started", run=log.run, pipeline=job.pipeline, params=self.params)
+        self._offer(digest, entries)
         places = Places(self.profile.settings, workspace.store.url, str(self.compiled.project.root))
         with Signals(places.inbox):
             execute(job, places, is_cancel_requested=lambda: _is_cancel_requested(workspace.store, log.run))
         if not workspace.store.is_local:
             workspace.index.compact()
         return workspace.result(log.run)
+
+    def _offer(self, bundle: str, entries: Mapping[str, str]) -> None:
+        """Let in-process backends call the functions that are loaded here, if they are what was fingerprinted."""
+        from headwater.fingerprint import stale_modules  # noqa: PLC0415
+        from headwater.worker import offer  # noqa: PLC0415
+
+        if stale_modules(self.compiled.project):
+            return
+        for name, function in self.compiled.functions.items():
+            entry = cast("str", self.graph.nodes[name].call)
+            offer(bundle, entries.get(entry, entry), function)
 
     def _started(self, version: int | None) -> dict[str, Json]:
         """Return the facts of ``run.started``."""
@@ -449,6 +478,19 @@ class _Work:
                 "force": list(self.options.selection.force),
             },
         }
+
+
+def _absolute(value: Json) -> Json:
+    """Make the paths of files that were given for this run absolute: they are relative to the working directory."""
+    match value:
+        case {"$": "file" | "dir", "path": str(path)} if "://" not in path:
+            return {**value, "path": str(Path(path).expanduser().absolute())}
+        case dict(inside):
+            return {name: _absolute(inner) for name, inner in inside.items()}
+        case list(items):
+            return [_absolute(item) for item in items]
+        case _:
+            return value
 
 
 def _is_cancel_requested(store: Store, run: str) -> bool:

@@ -40,6 +40,8 @@ class Reuse:
     """Answer to ``Decide``: a trace stands in for the step."""
 
     step: StepName
+    #: What a condition came out as.
+    value: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

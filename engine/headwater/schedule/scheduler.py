@@ -132,7 +132,7 @@ class Scheduler:
         match event:
             case messages.Reuse():
                 if deciding:
-                    self._books.settle(step, StepStatus.REUSED)
+                    self._reuse(step, event.value)
             case messages.Miss():
                 if deciding:
                     self._miss(step, event)
@@ -164,6 +164,14 @@ class Scheduler:
                     self._fail(step, event)
             case _:
                 assert_never(event)
+
+    def _reuse(self, step: StepState, value: bool | None) -> None:
+        if value is None and step.name in self._conditions:
+            message = "a condition was reused without what it came out as"
+            self._books.settle_failed(step, Fault.CONTRACT, message)
+        else:
+            step.value = value
+            self._books.settle(step, StepStatus.REUSED)
 
     def _miss(self, step: StepState, event: messages.Miss) -> None:
         step.tries = replace(step.tries, attempt=event.attempt, failures=event.failures)
@@ -256,8 +264,6 @@ class Scheduler:
         if step.spec.is_map and step.parent is None:
             self._books.move(step, Phase.EXPANDING)
             self._books.ask(Expand(step.name))
-        elif step.spec.control:
-            self._launch(step)
         else:
             self._books.move(step, Phase.DECIDING)
             self._books.ask(Decide(step.name))

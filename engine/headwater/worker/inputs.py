@@ -30,10 +30,10 @@ def _decode(tree: Json, store: Store, scratch: Path, load: Load) -> object:
 
     match tree:
         case {"artifact": dict(document)}:
-            return decode_value(Artifact.from_document(document), store, scratch, cast("Callable[[str], type]", load))
+            return decode_value(Artifact.from_document(document), store, scratch=scratch, load=cast("Callable[[str], type]", load), trusted=True)
         case {"value": value}:
             artifact = Artifact.from_document(json_document(value))
-            return decode_value(artifact, store, scratch, cast("Callable[[str], type]", load))
+            return decode_value(artifact, store, scratch=scratch, load=cast("Callable[[str], type]", load))
         case {"list": list(items)}:
             return [_decode(item, store, scratch, load) for item in items]
         case {"tuple": list(items)}:
@@ -56,7 +56,7 @@ def encode_outputs(attempt: Attempt, result: object, *, store: Store, scratch: P
 
     outputs: dict[str, Json] = {}
     for name, value in parts.items():
-        outputs[name] = encode_value(value, attempt.outputs[name], store, scratch).document()
+        outputs[name] = encode_value(value, attempt.outputs[name], store, scratch=scratch).document()
     return outputs
 
 

@@ -1,0 +1,78 @@
+"""Arguments that several commands share, and the workspace that they ask for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.selection import EVERYTHING, Selection
+
+if TYPE_CHECKING:
+    import argparse
+
+    from headwater.digest import Json
+    from headwater.workspace import RunOptions, Workspace
+
+TARGET = "file.py, file.py:name, package.module:name, file.json or name@version"
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a store and a profile."""
+    group = parser.add_argument_group("where")
+    group.add_argument("--store", metavar="URL", help="folder or URL; default: HEADWATER_STORE, the profile's, .headwater")
+    group.add_argument("--profile", metavar="NAME", help="a [profile.NAME] of headwater.toml")
+    group.add_argument("--project", metavar="FOLDER", help="default: that of the target, else of this folder")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Add a target, its parameters, and what chooses steps of it."""
+    parser.add_argument("target", metavar="TARGET", help=TARGET)
+    parser.add_argument("words", metavar="name=value", nargs="*", help="parameters of the pipeline")
+    parser.add_argument("-p", dest="more", metavar="name=value", action="append", default=[], help="the same")
+    parser.add_argument("--params", metavar="FILE", help="parameters from a JSON or TOML file")
+    parser.add_argument("--backend", metavar="NAME", help="the backend of steps that name none")
+    steps = parser.add_argument_group("which steps")
+    steps.add_argument("--only", metavar="STEP", action="append", default=[], help="only this step")
+    steps.add_argument("--from", dest="start", metavar="STEP", action="append", default=[], help="this step and all after it")
+    steps.add_argument("--until", metavar="STEP", action="append", default=[], help="this step and all that it needs")
+    steps.add_argument(
+        "--force", metavar="STEP", nargs="?", const=EVERYTHING, action="append", default=[],
+        help="run this step, or without a name every step, though a result could be reused",
+    )
+
+
+def workspace(args: argparse.Namespace) -> Workspace:
+    """Return the workspace that the arguments ask for."""
+    from headwater.workspace import Workspace  # noqa: PLC0415
+
+    return Workspace(
+        project=args.project, store=args.store, profile=args.profile, backend=getattr(args, "backend", None)
+    )
+
+
+def run_options(args: argparse.Namespace) -> RunOptions:
+    """Return what the arguments say of parameters and steps."""
+    from headwater.parameters import read_file  # noqa: PLC0415
+    from headwater.workspace import RunOptions  # noqa: PLC0415
+
+    return RunOptions(
+        selection=Selection(
+            only=tuple(args.only), start=tuple(args.start), until=tuple(args.until), force=tuple(args.force)
+        ),
+        words=(*args.words, *args.more),
+        file=read_file(Path(args.params)) if args.params else {},
+        command=tuple(sys.argv),
+    )
+
+
+def print_json(document: Json) -> None:
+    """Print one JSON document."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    print()
