@@ -60,7 +60,7 @@ class Files(Protocol):
         ...
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return a part of the file, cut short where the file ends."""
+        """Return a part of the file, cut short where the file ends; a negative length means all the rest."""
         ...
 
     def read_many(self, paths: Iterable[str]) -> Mapping[str, bytes]:

@@ -81,7 +81,7 @@ class FolderFiles:
             return file.readall()
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return a part of the file, cut short where the file ends."""
+        """Return a part of the file, cut short where the file ends; a negative length means all the rest."""
         with _telling(self._full(path)) as full, open(full, "rb", buffering=0) as file:
             file.seek(start)
             return file.readall() if length < 0 else _read_exactly(file.fileno(), length)

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from headwater.digest import digest_bytes, digest_stream, is_digest
 from headwater.errors import Corrupt, ObjectMissing, StoreError
-from headwater.store.files import in_parallel
 from headwater.store.folder import copy_hashed
 from headwater.store.packs import Packs
 
@@ -107,16 +106,15 @@ class Objects:
 
     def get_many(self, digests: Iterable[Digest]) -> dict[Digest, bytes]:
         """Return the bytes of many objects, verified."""
-        wanted = list(dict.fromkeys(digests))
-        loose = {_path(_checked(digest)): digest for digest in wanted if not self._packs.known(digest)}
-        found = {loose[path]: data for path, data in self._files.read_many(loose).items()}
+        wanted = [_checked(digest) for digest in dict.fromkeys(digests)]
+        if wanted:
+            self._packs.refresh()  # one listing may save a thousand questions
+        found = self._packs.read_many(wanted)
+        loose = {_path(digest): digest for digest in wanted if digest not in found}
+        found |= {loose[path]: data for path, data in self._files.read_many(loose).items()}
         for digest, data in found.items():
             self._check(digest, data, None)
-        absent = [digest for digest in wanted if digest not in found]
-        if absent:
-            self._packs.refresh()
-            found |= in_parallel(self.get, absent)
-        return {digest: found[digest] for digest in wanted}
+        return {digest: found[digest] if digest in found else self.get(digest) for digest in wanted}
 
     def read_range(self, digest: Digest, start: int, length: int) -> bytes:
         """Return a part of an object, as it is: a part cannot be verified."""
@@ -225,13 +223,11 @@ class Objects:
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Return those of the objects that are not there."""
         wanted = {_checked(digest) for digest in digests}
+        if wanted:
+            self._packs.refresh()  # one listing may save a thousand questions
         wanted -= self._packs.holding(wanted)
         sizes = self._files.sizes([_path(digest) for digest in wanted])
-        wanted -= {digest for digest in wanted if not _is_torn(digest, sizes.get(_path(digest)))}
-        if wanted:
-            self._packs.refresh()
-            wanted -= self._packs.holding(wanted)
-        return wanted
+        return {digest for digest in wanted if _is_torn(digest, sizes.get(_path(digest)))}
 
     def all(self) -> Iterator[ObjectInfo]:
         """Yield every object once."""

@@ -33,6 +33,8 @@ _MAGIC = b"hw-pack\n"
 _FOOTER = 8 + len(_MAGIC)
 #: How much of a pack's end is read at first: enough for the index of a few hundred objects.
 _TAIL = 1 << 16
+#: Reading so many bytes too much is cheaper than asking again.
+_GAP = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,25 @@ class Packs:
         wanted = place.length - start if length is None else min(length, place.length - start)
         return self._files.read_range(place.pack, place.start + start, wanted) if wanted > 0 else b""
 
+    def read_many(self, digests: Iterable[Digest]) -> dict[Digest, bytes]:
+        """Return those objects that known packs hold, neighbours in one go."""
+        wanted = {place: digest for digest in digests if (place := self._places.get(digest))}
+        found: dict[Digest, bytes] = {}
+        for stretch, data in in_parallel(self._read_stretch, _stretches(wanted)).items():
+            if data is None:
+                continue  # the pack is gone
+            for place in stretch:
+                start = place.start - stretch[0].start
+                found[wanted[place]] = data[start : start + place.length]
+        return found
+
+    def _read_stretch(self, stretch: tuple[Place, ...]) -> bytes | None:
+        first, last = stretch[0], stretch[-1]
+        try:
+            return self._files.read_range(first.pack, first.start, last.start + last.length - first.start)
+        except FileNotFoundError:
+            return None
+
     def objects(self) -> Iterator[tuple[Digest, Place, float]]:
         """Yield every packed object once, with the time when its pack was written."""
         self.refresh()
@@ -145,6 +166,18 @@ class Packs:
                 raise _corrupt(kept[digest].pack)
         self._files.add(*_assemble(bodies)[:2])
         self._files.flush()
+
+
+def _stretches(places: Iterable[Place]) -> list[tuple[Place, ...]]:
+    """Group places so that each group is read in one go: of one pack, with small gaps only."""
+    groups: list[list[Place]] = []
+    for place in sorted(places, key=lambda place: (place.pack, place.start)):
+        last = groups[-1][-1] if groups else None
+        if last and last.pack == place.pack and place.start - last.start - last.length <= _GAP:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return [tuple(group) for group in groups]
 
 
 def _assemble(bodies: Mapping[Digest, bytes]) -> tuple[str, bytes, dict[Digest, Place]]:

@@ -41,7 +41,7 @@ _EXTRAS = {"s3": "s3", "s3a": "s3"}
 class _FileSystem(Protocol):
     """The part of fsspec that is used here; fsspec itself has no types."""
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes: ...
+    def cat_file(self, path: str, *, start: int | None = None, end: int | None = None) -> bytes: ...
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite") -> object: ...
     def put_file(self, lpath: str, rpath: str) -> object: ...
     def rm_file(self, path: str) -> object: ...
@@ -58,6 +58,7 @@ class RemoteFiles:
         self._url = url.rstrip("/")
         self._protocol = url.partition("://")[0]
         self._fs = _filesystem(self._protocol, options or {})
+        self._is_s3 = hasattr(self._fs, "call_s3")
         self._root = cast(str, cast(Any, self._fs)._strip_protocol(self._url)).rstrip("/")  # noqa: SLF001  fsspec's own way
 
     @property
@@ -93,16 +94,16 @@ class RemoteFiles:
 
     def read(self, path: str) -> bytes:
         """Return the whole file."""
-        with self._telling(path) as full:
-            return self._fs.cat_file(full)
+        # Without a start, s3fs first asks for the size of the file: two requests instead of one.
+        return self.read_range(path, 0, -1)
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return a part of the file, cut short where the file ends."""
+        """Return a part of the file, cut short where the file ends; a negative length means all the rest."""
         if length == 0:
             return b""
         with self._telling(path) as full:
             try:
-                return self._fs.cat_file(full, start, start + length if length > 0 else None)
+                return self._fs.cat_file(full, start=start, end=start + length if length > 0 else None)
             except OSError as error:
                 if _code(error) in {"InvalidRange", "416"}:
                     return b""
@@ -132,6 +133,10 @@ class RemoteFiles:
 
     def _info(self, path: str) -> Mapping[str, Any]:
         with self._telling(path) as full:
+            if self._is_s3:  # fs.info would list, after a miss, to see whether there is a folder of that name
+                bucket, _, key = full.partition("/")
+                head = cast(Any, self._fs).call_s3("head_object", Bucket=bucket, Key=key)
+                return {"size": head["ContentLength"], "LastModified": head["LastModified"]}
             info = self._fs.info(full)
             if info["type"] == "directory":
                 raise FileNotFoundError(full)
@@ -152,7 +157,7 @@ class RemoteFiles:
 
     def paths(self, prefix: str, *, after: str = "") -> Iterable[str]:
         """Return the paths below a folder and greater than `after`; S3 is asked for those alone."""
-        if after and hasattr(self._fs, "call_s3"):
+        if after and self._is_s3:
             return self._paths_after(prefix, after)
         return [info.path for info in self.infos(prefix) if info.path > after]
 
