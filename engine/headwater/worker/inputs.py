@@ -30,7 +30,13 @@ def _decode(tree: Json, store: Store, scratch: Path, load: Load) -> object:
 
     match tree:
         case {"artifact": dict(document)}:
-            return decode_value(Artifact.from_document(document), store, scratch=scratch, load=cast("Callable[[str], type]", load), trusted=True)
+            return decode_value(
+                Artifact.from_document(document),
+                store,
+                scratch=scratch,
+                load=cast("Callable[[str], type]", load),
+                trusted=True,
+            )
         case {"value": value}:
             artifact = Artifact.from_document(json_document(value))
             return decode_value(artifact, store, scratch=scratch, load=cast("Callable[[str], type]", load))

@@ -55,6 +55,8 @@ class StepPool:
         self._busy: dict[str, StepProcess] = {}
         self._numbers: set[int] = set()
         self._cancelled: set[str] = set()
+        #: Group → its attempts, while they are being performed.
+        self._groups: dict[str, tuple[str, ...]] = {}
         self._is_closed = False
 
     def perform(
@@ -64,10 +66,30 @@ class StepPool:
         on_line: Callable[[LogLine], None],
         on_outcome: Callable[[Outcome], None],
         on_start: Callable[[str], None] = lambda _: None,
+        group: str = "",
     ) -> None:
-        """Perform attempts one after the other; each ends with one outcome, whatever happens to the others."""
-        for attempt in attempts:
-            on_outcome(self._perform(attempt, on_line, on_start))
+        """Perform attempts one after the other; each ends with one outcome, whatever happens to the others.
+
+        ``group`` names them together, for :meth:`abandon`.
+        """
+        self._groups[group] = tuple(attempt.attempt_id for attempt in attempts)
+        try:
+            for attempt in attempts:
+                on_outcome(self._perform(attempt, on_line, on_start))
+        finally:
+            self._groups.pop(group, None)
+
+    def abandon(self, group: str) -> None:
+        """Stop all attempts of a group: nobody waits for them any more."""
+        self.stop(self._groups.get(group, ()))
+
+    def trim(self, seconds: float) -> None:
+        """End processes that have been idle for so long."""
+        before = time.monotonic() - seconds
+        with self._lock:
+            old = [process for process in self._idle if process.used < before]
+            self._idle = [process for process in self._idle if process.used >= before]
+        self._close_all(old)
 
     def stop(self, attempt_ids: Iterable[str], grace: float = 0.0) -> None:
         """Stop attempts, and refuse those that have not begun: at once, or after ``grace`` seconds to clean up."""
@@ -154,6 +176,7 @@ class StepPool:
             self._busy.pop(attempt.attempt_id, None)
             is_kept = is_good and process.is_usable and not self._is_closed
             if is_kept:
+                process.used = time.monotonic()
                 self._idle.append(process)
         if not is_kept:
             self._close_all([process])

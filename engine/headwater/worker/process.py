@@ -109,6 +109,8 @@ class StepProcess:
         self.binding = binding
         #: What ``ps`` shows, and what outcomes name as their worker.
         self.label = label
+        #: When it last performed an attempt, on the monotonic clock.
+        self.used = 0.0
         self._guard = guard
         self._lock = threading.Lock()
         self._end: End | None = None
