@@ -7,6 +7,7 @@ in the typed JSON form of :mod:`headwater.values`; nothing here needs the classe
 
 from __future__ import annotations
 
+import base64
 import typing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -303,6 +304,7 @@ def _plain(value: Json) -> object:
 _PLAIN: Mapping[str, Callable[[typing.Any], object]] = {
     "int": lambda text: int(text, 16),
     "float": float,
+    "bytes": base64.b64decode,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
     "time": time.fromisoformat,
@@ -355,9 +357,9 @@ def describe(expr: Expr) -> str:  # noqa: C901  one case for each kind of expres
         case Compare(op, left, right):
             return f"{describe(left)} {op} {describe(right)}"
         case All(inner):
-            return " and ".join(map(_grouped, inner))
+            return " and ".join(map(_grouped, inner)) or "True"
         case Any(inner):
-            return " or ".join(map(_grouped, inner))
+            return " or ".join(map(_grouped, inner)) or "False"
         case Not(part):
             return f"not {_grouped(part)}"
         case Seq(kind, items):
@@ -385,8 +387,11 @@ def _grouped(expr: Expr) -> str:
 
 
 def _call(type_: str, fields: Mapping[str, str]) -> str:
-    name = type_.rpartition(":")[2].rpartition(".")[2]
-    return f"{name}({', '.join(f'{key}={text}' for key, text in fields.items())})"
+    return f"{_class(type_)}({', '.join(f'{key}={text}' for key, text in fields.items())})"
+
+
+def _class(type_: str) -> str:
+    return type_.rpartition(":")[2].rpartition(".")[2]
 
 
 def _text(value: Json) -> str:
@@ -397,10 +402,10 @@ def _text(value: Json) -> str:
     if "$" not in value:
         return "{" + ", ".join(f"{key}: {_text(item)}" for key, item in value.items()) + "}"
     inner, type_ = value.get("v", value.get("path")), value.get("t")
+    if isinstance(type_, str) and isinstance(inner, dict):
+        return _call(type_, {key: _text(item) for key, item in inner.items()})
     if isinstance(type_, str):
-        return (
-            _call(type_, {key: _text(item) for key, item in inner.items()}) if isinstance(inner, dict) else _text(inner)
-        )
+        return f"{_class(type_)}.{inner}"
     return inner if isinstance(inner, str) else _text(inner)
 
 
