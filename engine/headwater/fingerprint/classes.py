@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING
 
 from headwater.fingerprint.functions import add_decorator, cells_of
-from headwater.fingerprint.objects import callable_target, class_target, own_code_in, plain_items
+from headwater.fingerprint.objects import callable_target, class_target, is_own, own_code_in, plain_items
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.state import changes_in
 from headwater.fingerprint.walk import Context, Module
@@ -181,10 +181,7 @@ def _add_live(
 ) -> None:
     """Take in what was put on a class after its statement: patched methods and values."""
     for function, name in live.values():
-        is_generated = function.__code__.co_filename.startswith("<") and not walk.project.entered(
-            function.__code__.co_filename
-        )
-        if id(function) not in used and not is_generated and not _is_wrapped_own(function, used):
+        if id(function) not in used and is_own(walk, function) and not _is_generated(walk, function):
             target = callable_target(walk, function)
             node.items += [f"patched {name}", *([target] if target is not None else [])]
     home = walk.module_of_class(cls)
@@ -203,12 +200,13 @@ def _add_live(
             node.items += [f"value {name}", *items] if items and isinstance(value, int | float | str | bytes) else []
 
 
-def _is_wrapped_own(function: types.FunctionType, used: set[int]) -> bool:
-    return (
-        False
-        if id(function) in used
-        else function.__name__ in ("__init__", "__repr__", "__eq__") and ("__create_fn__" in function.__qualname__)
-    )
+def _is_generated(walk: Walk, function: types.FunctionType) -> bool:
+    """Tell whether a function was generated, as a dataclass's are, from what counts already."""
+    inner = vars(function).get("__wrapped__")
+    if isinstance(inner, types.FunctionType) and _is_generated(walk, inner):
+        return True
+    name = function.__code__.co_filename
+    return name.startswith("<") and walk.project.entered(name) is None
 
 
 def _functions_of_any(value: object) -> bool:

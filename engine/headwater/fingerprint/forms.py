@@ -10,7 +10,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from headwater.fingerprint.scopes import DEFS, Import, Scope, import_of, owner_of
+from headwater.fingerprint.scopes import Import, Scope, import_of, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,15 +19,11 @@ Use: TypeAlias = Literal["call", "quiet", "value", "store"]
 
 #: Calls that take a function and cannot tell its name to anybody.
 _QUIET = frozenset(
-    "map filter sorted min max reduce partial partialmethod starmap submit apply applymap transform pipe wraps "
-    "update_wrapper isinstance issubclass type super callable id len lru_cache cache cached_property property "
-    "staticmethod classmethod register takewhile dropwhile groupby defaultdict singledispatch singledispatchmethod "
-    "field contextmanager".split()
+    ["map", "filter", "sorted", "min", "max", "reduce", "partial", "partialmethod", "starmap", "submit", "apply", "applymap", "transform", "pipe", "wraps", "update_wrapper", "isinstance", "issubclass", "type", "super", "callable", "id", "len", "lru_cache", "cache", "cached_property", "property", "staticmethod", "classmethod", "register", "takewhile", "dropwhile", "groupby", "defaultdict", "singledispatch", "singledispatchmethod", "field", "contextmanager"]
 )
 #: Decorators that cannot act upon annotations or docstrings; others may.
 QUIET_DECORATORS = frozenset(
-    "staticmethod classmethod property setter getter deleter wraps lru_cache cache cached_property abstractmethod "
-    "contextmanager asynccontextmanager override final overload step pipeline total_ordering dataclass unique".split()
+    ["staticmethod", "classmethod", "property", "setter", "getter", "deleter", "wraps", "lru_cache", "cache", "cached_property", "abstractmethod", "contextmanager", "asynccontextmanager", "override", "final", "overload", "step", "pipeline", "total_ordering", "dataclass", "unique"]
 )
 #: Attributes through which code sees what a form leaves out.
 _SEEING = {

@@ -6,8 +6,8 @@ import ast
 import types
 from typing import TYPE_CHECKING
 
-from headwater.fingerprint.effects import attributed
 from headwater.fingerprint.changing import changers
+from headwater.fingerprint.effects import attributed
 from headwater.fingerprint.objects import class_target, is_own, own_code_in, plain_items, value_text
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.scopes import DEFS, Import
@@ -85,7 +85,7 @@ def _add_files(walk: Walk, node: Node, module: Module, statement: ast.stmt) -> N
     folder = module.sources[0].path.parent if module.sources and module.sources[0].path else None
     for inner in ast.walk(statement):
         text = inner.value if isinstance(inner, ast.Constant) and isinstance(inner.value, str) else ""
-        if not 0 < len(text) < 200 or "\n" in text or "\0" in text:  # noqa: PLR2004
+        if not 0 < len(text) < 200 or "\n" in text or "\0" in text:
             continue
         for base in (folder, walk.project.root):
             if base is not None and (base / text).is_file():

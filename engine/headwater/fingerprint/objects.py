@@ -112,7 +112,8 @@ def _function(walk: Walk, function: types.FunctionType) -> Target:
     inner = [cell for cell in _cells(function) if is_own(walk, cell)]
     wrapped = wrapped_of(function)
     inner += [wrapped] if is_own(walk, wrapped) and wrapped not in inner else []
-    path = walk.external(f"{function.__module__}.{function.__code__.co_qualname}")
+    # Not `__module__`, which `functools.wraps` overwrites.
+    path = walk.external(f"{function.__globals__.get('__name__')}.{function.__code__.co_qualname}")
     return _group(walk, path, inner) if inner else path
 
 
@@ -137,6 +138,8 @@ def _builtin(walk: Walk, value: object) -> Target | None:
     if is_module(owner):
         return walk.external(f"{owner.__name__}.{name}")
     if isinstance(owner, type):
+        if walk.module_of_class(owner) is not None:
+            return walk.klass(owner)
         return walk.external(f"{owner.__module__}.{name}")
     module = getattr(value, "__module__", None)
     return walk.external(f"{module}.{name}") if isinstance(module, str) and owner is None else None
@@ -260,7 +263,7 @@ def own_code_in(walk: Walk, value: object) -> list[Target]:
         if isinstance(here, _Key):
             found.append(here.text)
             continue
-        if id(here) in done or len(done) > 100_000:  # noqa: PLR2004
+        if id(here) in done or len(done) > 100_000:
             continue
         done.add(id(here))
         if is_own(walk, here):

@@ -48,7 +48,7 @@ _SECRET_VALUE = re.compile(
 )
 
 
-class NotPlain(Exception):  # noqa: N818  not an error: the answer to a question
+class NotPlain(Exception):
     """A value, or something in it, has no canonical text."""
 
 

@@ -59,6 +59,8 @@ class Project:
         #: The folder itself.
         self.root = Path(os.path.realpath(root))
         self.name = name
+        #: Modules that functions import and that raised when they were.
+        self.failed_imports: set[str] = set()
         self._roots: tuple[Root, ...] | None = None
         self._sources: dict[str, Source | None] = {}
         self._data: dict[str, str] = {}

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from headwater.fingerprint.forms import Form
     from headwater.fingerprint.project import Project, Source
-    from headwater.fingerprint.trees import Definition
 
 #: The version of what a fingerprint is made of.
 SCHEME = 1
@@ -154,7 +153,7 @@ def _add_signature(walk: Walk, root: Node, function: Callable[..., object]) -> N
 
 
 def _add_annotation(walk: Walk, root: Node, name: str, form: Form, context: Context) -> None:
-    is_plain = len(form.parts) == 2 and form.refs[0].name in _PLAIN_RETURNS  # noqa: PLR2004
+    is_plain = len(form.parts) == 2 and form.refs[0].name in _PLAIN_RETURNS
     if name == "return" and form.refs and not is_plain:
         root.items.append("returns")
         add_form(walk, root, form, context)

@@ -47,7 +47,7 @@ def add_form(walk: Walk, node: Node, form: Form, context: Context) -> None:
         node.items += resolve(walk, ref, context)
     node.items.append(form.parts[-1])
     for imported in form.imports:
-        _reach_import(walk, imported, context.module)
+        node.items += _reach_import(walk, imported, context)
 
 
 def resolve(walk: Walk, ref: Ref, context: Context) -> list[Target]:
@@ -166,15 +166,20 @@ def _imported(walk: Walk, ref: Ref, imported: Import, context: Context) -> list[
     return _through(walk, module, ref, context, chain)
 
 
-def _reach_import(walk: Walk, imported: Import, home: Module) -> None:
-    """Note the modules that a function imports: their import-time effects count."""
-    name = absolute(imported, home.globals)
-    loads = imported.loads if imported.name is None else name
-    for place in (loads, f"{name}.{imported.name}" if imported.name else None):
-        module = walk.load(place) if place else None
+def _reach_import(walk: Walk, imported: Import, context: Context) -> list[Target]:
+    """Note the modules that a function imports: their import-time effects count; return those that fail."""
+    name = absolute(imported, context.module.globals)
+    below = f"{name}.{imported.name}" if imported.name else imported.loads
+    failed: list[Target] = []
+    for place in dict.fromkeys((name, below)):
+        module = walk.load(place)
         live = walk.live_module(module) if module is not None else None
         if live is not None:
             walk.reach(live)
+        elif place not in sys.modules:
+            file = walk.file(place, "it is imported by a function, and that fails")
+            failed += [file] if file is not None else []
+    return failed
 
 
 def _through(walk: Walk, module: types.ModuleType, ref: Ref, context: Context, chain: tuple[str, ...]) -> list[Target]:

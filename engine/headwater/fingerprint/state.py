@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from headwater.fingerprint.trees import SourceTree
 
 _MUTATORS = frozenset(
-    "append appendleft extend extendleft insert pop popleft popitem remove clear update setdefault add discard sort "
-    "reverse rotate subtract move_to_end intersection_update difference_update symmetric_difference_update "
-    "__setitem__ __delitem__ seek write".split()
+    ["append", "appendleft", "extend", "extendleft", "insert", "pop", "popleft", "popitem", "remove", "clear", "update", "setdefault", "add", "discard", "sort", "reverse", "rotate", "subtract", "move_to_end", "intersection_update", "difference_update", "symmetric_difference_update", "__setitem__", "__delitem__", "seek", "write"]
 )
 
 

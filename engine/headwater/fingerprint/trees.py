@@ -148,7 +148,7 @@ class SourceTree:
         if top not in self._lambdas:
             self._lambdas[top] = list(_lambdas(top))
         found = [d for d in self._lambdas[top] if d.node.lineno == code.co_firstlineno]
-        if len(found) < 2:  # noqa: PLR2004
+        if len(found) < 2:
             return found
         same = [d for d in found if _is_inside(code, d.node)]
         return same or found
@@ -252,9 +252,7 @@ def bound_names(statement: ast.stmt) -> set[str]:
         node = stack.pop()
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found.add(node.id)
-        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
-            found.add(node.name)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
+        elif (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name) or (isinstance(node, ast.ExceptHandler) and node.name):
             found.add(node.name)
         inner = ast.iter_child_nodes(node)
         skipped = (*FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

@@ -65,7 +65,7 @@ def environment_value(path: str, name: str | None) -> str | None:
 
 def volatile_reads(walk: Walk, module: Module, name: str, done: set[tuple[int, str]]) -> set[str]:
     """Return what changing things a name's definition reads, through project functions and other names."""
-    if (id(module.globals), name) in done or len(done) > 500:  # noqa: PLR2004
+    if (id(module.globals), name) in done or len(done) > 500:
         return set()
     done.add((id(module.globals), name))
     found: set[str] = set()

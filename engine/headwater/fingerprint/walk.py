@@ -116,7 +116,7 @@ class Walk:
             return Module(str(name), scope, []) if name is None else None
         if name == "__main__":
             return Module("__main__", scope, self.project.cells())
-        is_executed = not isinstance(name, str) or name == "builtins" and "len" not in scope
+        is_executed = not isinstance(name, str) or (name == "builtins" and "len" not in scope)
         return Module("<executed>", scope, []) if is_executed else None
 
     def live_module(self, module: types.ModuleType) -> Module | None:
@@ -132,13 +132,14 @@ class Walk:
         loaded = sys.modules.get(name)
         if loaded is not None:
             return loaded if self.live_module(loaded) is not None else None
-        if self.project.module_path(name) is None:
+        if name in self.project.failed_imports or self.project.module_path(name) is None:
             return None
         try:
             return importlib.import_module(name)
-        except BaseException as error:  # noqa: BLE001  whatever user code raises at import, SystemExit too
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  whatever user code raises at import, SystemExit too
+            self.project.failed_imports.add(name)
             return None
 
     def module_of_source(self, source: Source) -> Module | None:
