@@ -12,7 +12,7 @@ import shutil
 import stat
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from headwater.digest import new_hasher
@@ -32,6 +32,7 @@ _CHUNK = 1 << 20
 _FICLONE = 0x40049409
 #: What os.link says where a file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_TRIES = 50
 _READ_ONLY = 0o444
 _WRITABLE = 0o644
 
@@ -60,17 +61,17 @@ class FolderFiles:
 
     def probe(self) -> str:
         """Find out whether hard links work here; O_EXCL always does, but shows a ref while it is written."""
-        one, two = self._new_temporary(b""), str(self.temporary())
-        try:
-            os.link(one, two)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise _told(error, self._root) from error
-            self.exclusive = "o_excl"
-        else:
-            os.unlink(two)
-        finally:
-            os.unlink(one)
+        with _telling(self._root):
+            temporary, link = self._new_temporary(b""), str(self.temporary())
+            try:
+                os.link(temporary, link)
+                os.unlink(link)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self.exclusive = "o_excl"
+            finally:
+                os.unlink(temporary)
         return self.exclusive
 
     # ------------------------------------------------------------------------------------------------------ reading
@@ -381,12 +382,16 @@ def _read_exactly(fd: int, length: int) -> bytes:
 
 def _with_parent(path: str, act: Callable[[], T]) -> T:
     """Do something that needs the path's folder, which is made when it is missing."""
-    for _ in range(8):  # another process may be removing empty folders at the same time
+    for _ in range(_TRIES):  # others may be removing empty folders at the same time
         try:
             return act()
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-    return act()
+            # makedirs itself stumbles over a folder that goes while it looks, in either of these ways.
+            with suppress(FileNotFoundError, FileExistsError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+        except NotADirectoryError as error:
+            raise StoreError("a file stands where the store needs a folder", facts={"path": path}) from error
+    raise StoreError("a folder of the store keeps vanishing", facts={"path": os.path.dirname(path)})
 
 
 @contextmanager

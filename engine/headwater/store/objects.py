@@ -81,12 +81,13 @@ class Objects:
         temporary = self._files.temporary()
         try:
             digest, size = copy_hashed(path, temporary)
+            self._files.add_file(_path(digest), temporary)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StoreError(
                 "a file could not be stored", facts={"file": path, "reason": error.strerror or error}
             ) from error
-        self._files.add_file(_path(digest), temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
         return digest, size
 
     def delete(self, digests: Collection[Digest]) -> None:

@@ -171,7 +171,7 @@ class Packs:
 def _stretches(places: Iterable[Place]) -> list[tuple[Place, ...]]:
     """Group places so that each group is read in one go: of one pack, with small gaps only."""
     groups: list[list[Place]] = []
-    for place in sorted(places, key=lambda place: (place.pack, place.start)):
+    for place in sorted(places, key=lambda place: (place.pack, place.start, place.length)):
         last = groups[-1][-1] if groups else None
         if last and last.pack == place.pack and place.start - last.start - last.length <= _GAP:
             groups[-1].append(place)
