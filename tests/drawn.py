@@ -76,7 +76,7 @@ any_expr = _nests(
 shapes = _nests(st.builds(Const, trees) | st.builds(Param, st.integers(0, 20).map(str), paths))
 
 
-def _settled(expr: Expr, leaves: list[Expr], conditions: list[str]) -> Expr:
+def _settled(expr: Expr, leaves: list[Expr], conditions: list[str]) -> Expr:  # noqa: C901  one case for each kind
     """Return a shape with its numbers replaced by what may be referred to from its place."""
 
     def settle(part: Expr) -> Expr:

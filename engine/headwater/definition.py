@@ -67,7 +67,8 @@ class Definition:
         try:
             return _read(document)
         except (KeyError, TypeError) as error:
-            raise DefinitionError("this definition lacks a part", facts={"missing": error}) from None
+            what = "lacks a part, or has one of another form"
+            raise DefinitionError(f"this definition {what}", facts={"part": error}) from None
 
 
 # ---------------------------------------------------------------------------------------------------- writing
@@ -139,7 +140,10 @@ def _read(document: dict[str, Json]) -> Definition:
     parameters = [
         _faithful(_read_parameter, _write_parameter, each, "parameter") for each in _objects(document, "parameters")
     ]
-    return Definition(str(document["name"]), graph_of(steps, parameters, exprs.from_json(document["output"])))
+    name = document["name"]
+    if not isinstance(name, str):
+        raise TypeError("name")
+    return Definition(name, graph_of(steps, parameters, exprs.from_json(document["output"])))
 
 
 def _faithful(
@@ -212,21 +216,60 @@ def _list(document: dict[str, Json], key: str) -> list[dict[str, Json]]:
 
 
 def read_options(document: dict[str, Json]) -> Options:
-    """Return the options that ``write_options`` wrote; what is left out is as by default."""
-    values: dict[str, object] = {}
-    for name, value in document.items():
+    """Return the options that ``write_options`` wrote; raises TypeError or ValueError where it did not write them."""
+    values: dict[str, Any] = {}
+    for name, value in _checked(document, _OPTIONS).items():
         match name, value:
             case "resources", dict():
-                values[name] = Resources(**cast("dict[str, Any]", value))
+                values[name] = Resources(**cast("dict[str, Any]", _checked(value, _RESOURCES)))
             case "retry", dict():
-                values[name] = _read_retry(value)
+                values[name] = _read_retry(_checked(value, _RETRY))
             case _:
                 values[name] = tuple(value) if isinstance(value, list) else value
-    return Options(**cast("dict[str, Any]", values))
+    return Options(**values)
 
 
 def _read_retry(document: dict[str, Json]) -> Retry:
-    values: dict[str, object] = dict(document)
+    values: dict[str, Any] = dict(document)
     if "on" in values:
         values["on"] = tuple(Fault(str(each)) for each in cast("list[Json]", values["on"]))
-    return Retry(**cast("dict[str, Any]", values))
+    return Retry(**values)
+
+
+def _checked(document: dict[str, Json], kinds: Mapping[str, tuple[type[object], ...]]) -> dict[str, Json]:
+    for name, value in document.items():
+        if type(value) not in kinds.get(name, ()):
+            raise TypeError(name)
+    return document
+
+
+_NUMBER = (int, float)
+_OPTIONS: Mapping[str, tuple[type[object], ...]] = {
+    "resources": (dict,),
+    "retry": (dict,),
+    "timeout": _NUMBER,
+    "env": (dict,),
+    "secrets": (list,),
+    "fresh": _NUMBER,
+    "effect": (str,),
+    "version": (str,),
+    "strict": (bool,),
+    "priority": (int,),
+    "backend": (str,),
+    "files": (list,),
+    "packages": (list,),
+    "reuse": (bool,),
+    "limit": (str,),
+}
+_RESOURCES: Mapping[str, tuple[type[object], ...]] = {
+    "cpus": _NUMBER,
+    "memory": (int, str),
+    "gpus": (int,),
+    "named": (dict,),
+}
+_RETRY: Mapping[str, tuple[type[object], ...]] = {
+    "times": (int,),
+    "wait": (*_NUMBER, str),
+    "factor": _NUMBER,
+    "on": (list,),
+}

@@ -85,8 +85,9 @@ def parts_of(annotation: object) -> tuple[Any, dict[str, object]] | None:
 
     None for a result that is one output: anything but a frozen dataclass, a NamedTuple or a tuple of fixed length.
     """
-    if is_annotated(annotation):  # a codec was asked for: the value is stored in one piece
-        return None
+    if is_annotated(annotation):
+        whole, *marks = get_args(annotation)
+        return None if _asks_for_codec(marks) else parts_of(whole)
     cls = get_origin(annotation) or annotation
     if isinstance(cls, type) and (named_fields(cls) or _is_frozen(cls)) and not is_file(cls):
         fields = fields_of(cls)
@@ -98,6 +99,13 @@ def parts_of(annotation: object) -> tuple[Any, dict[str, object]] | None:
 def is_annotated(annotation: object) -> bool:
     """Tell whether an annotation carries metadata, such as a codec."""
     return get_origin(annotation) is Annotated
+
+
+def _asks_for_codec(marks: Sequence[object]) -> bool:
+    """Tell whether a value is to be stored in one piece, by a codec that the author names."""
+    from headwater.artifacts import codec
+
+    return any(isinstance(mark, codec) for mark in marks)
 
 
 def bare(annotation: object) -> object:
@@ -205,20 +213,9 @@ def nearest(word: str, words: typing.Iterable[str]) -> str | None:
 
 def spec_of(annotation: object) -> str:
     """Return the type of an output with this annotation: ``json``, ``arrow``, ``file``, …, or ``any``."""
-    try:
-        from headwater.artifacts import type_spec
-    except ImportError:
-        type_spec = _spec
-    return type_spec(Any if isinstance(annotation, typing.TypeVar) else annotation)
+    from headwater.artifacts import type_spec
 
-
-def _spec(annotation: object) -> str:
-    cls = get_origin(bare(annotation)) or bare(annotation)
-    if not isinstance(cls, type) or cls is object:
-        return "any"
-    return {"File": "file", "Dir": "dir", "bytes": "bytes", "Table": "arrow", "ndarray": "npy"}.get(
-        cls.__name__, "json"
-    )
+    return type_spec(annotation)
 
 
 # ------------------------------------------------------------------------------------------------- of a file
