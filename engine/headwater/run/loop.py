@@ -142,7 +142,7 @@ class _Loop:
             case Cancel(step, attempt, grace):
                 self.places.cancel(self._attempt_id(step, attempt), grace)
             case Wait(token, step, seconds):
-                self.job.view.told(f"{step}: tried again in {seconds:.0f} s")
+                self.job.view.told(f"{step}: {self._trouble(step)}; tried again in {seconds:.0f} s")
                 heapq.heappush(self.timers, (time.monotonic() + seconds, token))
             case Pause(backend, reason):
                 # Nobody can be asked yet: what would start there fails, and says why.
@@ -323,6 +323,12 @@ class _Loop:
         if self.is_cancel_requested():
             self.events.append(CancelRequested())
         self.next_sync = time.monotonic() + SYNC_SECONDS
+
+    def _trouble(self, step: str) -> str:
+        """Return why the last attempt at a step failed, in one line."""
+        outcome = self.outcomes.get(step)
+        failure = outcome.failure if outcome is not None else None
+        return "it failed" if failure is None else f"{failure.kind}: {failure.message}".partition("\n")[0]
 
     def _attempt_id(self, step: str, number: int) -> str:
         return f"{self.job.run}/{step}/{number}"
