@@ -90,7 +90,7 @@ def read_settings(context: BackendContext) -> Settings:
 def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
     """Start or reach the cluster; returns a client, and the cluster if it is ours to close."""
     _quieten()
-    from distributed import Client
+    import distributed
 
     security = _security(settings)
     cluster = None
@@ -98,7 +98,8 @@ def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
         cluster = _local(settings, cores, security) if settings.cluster is None else _custom(settings)
     try:
         target = settings.address if cluster is None else cluster
-        client = Client(target, timeout=settings.wait, set_as_default=False, security=security)
+        make_client: Any = distributed.Client  # without types of its own
+        client = make_client(target, timeout=settings.wait, set_as_default=False, security=security)
     except BaseException:
         if cluster is not None:
             cluster.close()
@@ -108,7 +109,7 @@ def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
 
 def _local(settings: Settings, cores: int, security: Any) -> Any:
     import dask
-    from distributed import LocalCluster
+    import distributed
 
     # Step bodies run in processes of their own: a worker that dies took nobody's memory, and the engine retries.
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
@@ -116,7 +117,8 @@ def _local(settings: Settings, cores: int, security: Any) -> Any:
     options: dict[str, Any] = {"host": _LOOPBACK} if settings.processes else {}
     if settings.security:
         options = {"host": _LOOPBACK, "protocol": "tls://"}
-    return LocalCluster(
+    make_cluster: Any = distributed.LocalCluster
+    return make_cluster(
         n_workers=settings.workers,
         threads_per_worker=-(-threads // settings.workers),
         processes=settings.processes,
@@ -139,11 +141,12 @@ def _custom(settings: Settings) -> Any:
 
 
 def _security(settings: Settings) -> Any:
-    from distributed import Security
+    import distributed
 
     if not settings.security:
         return None
-    return Security(
+    make_security: Any = distributed.Security
+    return make_security(
         require_encryption=True, **{_SECURITY[name]: path for name, path in settings.security.items()}, **_own(settings)
     )
 

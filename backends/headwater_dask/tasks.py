@@ -32,7 +32,7 @@ _IDLE = 60.0
 _POOLS: dict[tuple[str, str], StepPool] = {}
 
 
-class StepProcesses(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+class StepProcesses(WorkerPlugin):
     """Gives a worker a pool of step processes as long as one driver is connected."""
 
     def __init__(self, *, epoch: str, label: str, project: str) -> None:

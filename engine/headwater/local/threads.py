@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from headwater.backend import INTERFACE, Capabilities, Capability
 from headwater.errors import ConfigError
@@ -83,4 +83,4 @@ def _size(context: BackendContext) -> int:
     size = context.settings.get("threads", context.cores)
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ConfigError(f"the setting 'threads' of backend '{context.name}' must be a whole number from 1")
-    return cast("int", size)
+    return size

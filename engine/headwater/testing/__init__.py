@@ -12,14 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headwater.testing.backends import BackendContract as BackendContract
     from headwater.testing.stores import StoreContract as StoreContract
 
 #: Public name → the module that holds it; imported when first asked for, since each needs pytest.
 _HOMES = {
+    "BackendContract": "backends",
     "StoreContract": "stores",
 }
 
-__all__ = ["StoreContract"]
+__all__ = ["BackendContract", "StoreContract"]
 
 
 def __getattr__(name: str) -> object:

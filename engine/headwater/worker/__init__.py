@@ -26,7 +26,16 @@ _HOMES = {
     "withdraw": "loading",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605  the table above is the list
+__all__ = [
+    "Place",
+    "StepPool",
+    "StepProcess",
+    "idempotency_key",
+    "offer",
+    "perform",
+    "perform_alone",
+    "withdraw",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -98,4 +98,4 @@ def _hand_on_to_threads() -> None:
             setattr(thread, _MARK, here)
         start(thread)
 
-    threading.Thread.start = marked_start  # type: ignore[method-assign]
+    threading.Thread.start = marked_start  # type: ignore[method-assign, assignment]

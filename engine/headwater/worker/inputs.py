@@ -22,35 +22,52 @@ def decode_inputs(attempt: Attempt, *, store: Store, scratch: Path, load: Load) 
     """Return argument name → value. Every value is decoded anew: changing it in place changes nothing stored."""
     if not attempt.inputs:
         return {}
-    return {name: _decode(tree, store, scratch, load) for name, tree in attempt.inputs.items()}
+    return {name: decode_tree(tree, store=store, scratch=scratch, load=load) for name, tree in attempt.inputs.items()}
 
 
-def _decode(tree: Json, store: Store, scratch: Path, load: Load) -> object:
-    from headwater.artifacts import Artifact, decode_value, json_document
+def decode_tree(tree: Json, *, store: Store, scratch: Path, load: Load) -> object:
+    """Return the value of one input tree; files and folders are made in ``scratch``."""
+    from headwater.artifacts import json_document
+
+    def part(tree: Json) -> object:
+        return decode_tree(tree, store=store, scratch=scratch, load=load)
 
     match tree:
-        case {"artifact": dict(document)}:
-            return decode_value(
-                Artifact.from_document(document),
-                store,
-                scratch=scratch,
-                load=cast("Callable[[str], type]", load),
-                trusted=True,
-            )
+        case {"artifact": dict(document), **others}:
+            return _value(document, store, scratch, load, is_foreign=bool(others.get("foreign")))
         case {"value": value}:
-            artifact = Artifact.from_document(json_document(value))
-            return decode_value(artifact, store, scratch=scratch, load=cast("Callable[[str], type]", load))
+            return _value(json_document(value), store, scratch, load)
         case {"list": list(items)}:
-            return [_decode(item, store, scratch, load) for item in items]
+            return [part(item) for item in items]
         case {"tuple": list(items)}:
-            return tuple(_decode(item, store, scratch, load) for item in items)
+            return tuple(part(item) for item in items)
         case {"dict": dict(items)}:
-            return {name: _decode(item, store, scratch, load) for name, item in items.items()}
+            return {name: part(item) for name, item in items.items()}
         case {"data": {"type": str(name), "fields": dict(fields)}}:
-            kind = cast("Callable[..., object]", load(name))
-            return kind(**{field: _decode(item, store, scratch, load) for field, item in fields.items()})
+            return _whole(load(name), {field: part(item) for field, item in fields.items()})
         case _:
             raise failed(Fault.CONTRACT, "BadInput", f"not an input tree: {tree!r}")
+
+
+def _value(
+    document: Mapping[str, Json], store: Store, scratch: Path, load: Load, *, is_foreign: bool = False
+) -> object:
+    """Decode an artifact. What the engine marked as foreign, written by a key that is not trusted, runs no code."""
+    from headwater.artifacts import Artifact, decode_value
+
+    artifact = Artifact.from_document(document)
+    types = cast("Callable[[str], type]", load)
+    return decode_value(artifact, store, scratch=scratch, load=types, trusted=not is_foreign)
+
+
+def _whole(kind: object, fields: Mapping[str, object]) -> object:
+    """Put a result together from its parts as it was, without running its class's code again."""
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        return tuple.__new__(kind, [fields[name] for name in cast("tuple[str, ...]", kind.__dict__["_fields"])])
+    value = object.__new__(cast("type[object]", kind))
+    for name, item in fields.items():
+        object.__setattr__(value, name, item)
+    return value
 
 
 def encode_outputs(attempt: Attempt, result: object, *, store: Store, scratch: Path, load: Load) -> Mapping[str, Json]:

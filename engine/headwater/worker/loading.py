@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from headwater.errors import SetupError
+from headwater.values import canonical_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +24,10 @@ _READS: dict[str, Observer] = {}
 
 
 def load(entry: str) -> object:
-    """Return the object that ``module:qualname`` names, by import."""
-    module, _, qualname = entry.partition(":")
-    found = importlib.import_module(module)
+    """Return the object that ``module:qualname`` names, by import; the file being run is not imported again."""
+    name, _, qualname = entry.partition(":")
+    module = sys.modules.get("__main__") if name == canonical_module("__main__") else None
+    found: object = module if module is not None else importlib.import_module(name)
     return reduce(getattr, qualname.split("."), found) if qualname else found
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from headwater.backend import Attempt
     from headwater.digest import Json
+    from headwater.worker.capture import Stream
 
     #: Why the parent ended a process.
     End: TypeAlias = Literal["timeout", "memory", "cancel", "close"]
@@ -243,7 +244,7 @@ class StepProcess:
             elif key.data == "frames":
                 yield from self._frames.feed(data)
             else:
-                recorder.write(key.data, self._decoders[key.data].decode(data))
+                recorder.write(_stream(key.data), self._decoders[key.data].decode(data))
 
     def _drain(self, recorder: Recorder) -> None:
         """Take the text that was written before the outcome was: it is in the pipes already."""
@@ -251,7 +252,7 @@ class StepProcess:
             if key.data not in self._decoders:
                 continue
             while data := _read(key.fd):
-                recorder.write(key.data, self._decoders[key.data].decode(data))
+                recorder.write(_stream(key.data), self._decoders[key.data].decode(data))
 
     def _failed_to_start(self, failure: dict[str, str]) -> StepFailure:
         self.kill("close")
@@ -358,6 +359,10 @@ def _read(fd: int) -> bytes | None:
         return os.read(fd, _CHUNK)
     except BlockingIOError:
         return None
+
+
+def _stream(name: str) -> Stream:
+    return "stdout" if name == "stdout" else "stderr"
 
 
 def _signal_name(number: int) -> str:
