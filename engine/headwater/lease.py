@@ -79,16 +79,18 @@ class Lease:
 
     def renew(self) -> bool:
         """Hold on for as long again from now; False when it was released or somebody else has it."""
-        if self._claim.released:
-            return False
-        claim = replace(self._claim, until=self._store.now() + self.seconds)
-        renewed = _advance(self._store, self.key, self._number + 1, claim)
-        if renewed:
-            self._number += 1
-            self._claim = claim
-        else:
-            self._claim = replace(self._claim, released=True)
-        return renewed
+        while not self._claim.released:
+            claim = replace(self._claim, until=self._store.now() + self.seconds)
+            # Exactly the next number: one that is left out could be taken by another.
+            following = self._number + 1
+            if _advance(self._store, self.key, following, claim):
+                self._number, self._claim = following, claim
+                return True
+            if _token(self._store, self.key, following) == claim.token:
+                self._number = following  # an earlier renewal of ours, which failed only on its way back
+            else:
+                self._claim = replace(self._claim, released=True)
+        return False
 
     def release(self) -> None:
         """Let others have it at once; nothing happens when it is no longer ours."""
@@ -112,6 +114,11 @@ def _advance(store: Store, key: str, number: int, claim: _Claim) -> bool:
     for old in numbers[:-1]:
         store.delete(_path(key, old))
     return True
+
+
+def _token(store: Store, key: str, number: int) -> str | None:
+    data = store.read(_path(key, number))
+    return None if data is None else _parse(store, key, data).token
 
 
 def _highest(store: Store, key: str) -> tuple[int, _Claim | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.errors import Corrupt
+from headwater.errors import Corrupt, StoreError
 from headwater.lease import Lease
 from headwater.store import open_store
 
@@ -119,6 +119,24 @@ def test_a_create_whose_answer_was_lost_is_recognised(store, monkeypatch):
     lease = Lease.acquire(store, "train", "ann", seconds=10)
     assert lease is not None
     assert lease.renew()
+
+
+def test_a_renewal_that_failed_on_its_way_back_is_taken_up(store, clock, monkeypatch):
+    lease = Lease.acquire(store, "train", "ann", seconds=10)
+
+    def create(path, data):
+        assert store_create(path, data)
+        raise StoreError("the connection was reset")
+
+    store_create = store.create
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "create", create)
+        with pytest.raises(StoreError, match="reset"):
+            lease.renew()
+    clock.time += 5
+    assert lease.renew()
+    assert lease.until == 1015
+    assert Lease.acquire(store, "train", "bob", seconds=10) is None
 
 
 def test_a_broken_lease_is_told(store):
