@@ -16,7 +16,7 @@ from headwater.digest import canonical, digest_bytes
 from headwater.errors import PlanMismatch, RequestError
 from headwater.selection import Selection, select
 from headwater.sources import Sources
-from headwater.types import Resources, Retry, parse_seconds
+from headwater.types import Resources, Retry, RunStatus, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -218,6 +218,29 @@ class Workspace:
             facts={"store": self.store.url} | ({"found": ", ".join(found[:10])} if found else {}),
             hint="list the runs with: hw runs",
         )
+
+    # ---------------------------------------------------------------------------------------------------- reading
+
+    def fetch(self, digest: str) -> bytes:
+        """Return the bytes of an object, also of a small one that travels inside a run's log."""
+        from headwater.errors import ObjectMissing  # noqa: PLC0415
+
+        try:
+            return self.store.get(digest)
+        except ObjectMissing:
+            body = self.index.inline(digest)
+            if body is None:
+                raise
+            return body
+
+    def cancel(self, run: str) -> str:
+        """Ask the driver of a run, wherever it is, to stop; returns the run's id."""
+        found = self.find_run(run)
+        status = self.record(found).status
+        if status is not RunStatus.RUNNING:
+            raise RequestError(f"run {found} is not running: it is {status}", hint="hw runs lists them")
+        self.store.create(f"runs/{found}/cancel", b"{}")
+        return found
 
     def _load_tree(self, tree: Json) -> object:
         import tempfile  # noqa: PLC0415

@@ -1,0 +1,49 @@
+"""Print a pipeline's definition, or store it as the next version of its name.
+
+hw compile pipeline.py                  # the canonical JSON
+hw compile pipeline.py -o flights.json
+hw compile pipeline.py --publish
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.cli import options
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("target", metavar="TARGET", help=options.TARGET)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the definition to a file")
+    parser.add_argument("--publish", action="store_true", help="store it with its code, and number it")
+    parser.add_argument("--digest", action="store_true", help="print the digest alone")
+    options.add_json(parser)
+    options.add_store(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    from headwater.digest import canonical  # noqa: PLC0415
+
+    workspace = options.workspace(args)
+    if args.publish:
+        version = workspace.publish(args.target)
+        if args.json:
+            options.print_json(version.document())
+        else:
+            print(f"{version.name}@{version.number}  {version.definition}")
+        return 0
+    definition = workspace.compile(args.target).definition
+    data = canonical(definition.document())
+    if args.output:
+        Path(args.output).write_bytes(data + b"\n")
+    if args.digest:
+        print(definition.digest)
+    elif not args.output:
+        options.print_json(definition.document())
+    return 0

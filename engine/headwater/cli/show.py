@@ -1,0 +1,124 @@
+"""Show one run, step by step; or one step of it in full.
+
+hw show                    # the latest run
+hw show RUN train
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from headwater.cli import options, text
+from headwater.errors import RequestError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from headwater.digest import Json
+    from headwater.record import RunRecord, StepRecord
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("run_id", metavar="RUN", nargs="?", default="latest", help="a run's id, or how it begins")
+    parser.add_argument("step", metavar="STEP", nargs="?", help="a step of it")
+    options.add_json(parser)
+    options.add_store(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    result = options.workspace(args).result(args.run_id)
+    if args.step is not None:
+        step = step_of(result.record, args.step)
+        if args.json:
+            options.print_json(step_in_full(step))
+        else:
+            _print_step(step)
+        return 0
+    if args.json:
+        options.print_json(result.document() | {"facts": dict(result.record.facts)})
+        return 0
+    record = result.record
+    print(f"run {record.run}: {record.pipeline} version {record.version}, {record.status}")
+    print(f"  started    {text.moment(record.started)}, took {text.duration(record.seconds)}")
+    print(f"  definition {record.definition[:16]}  code {str(record.facts.get('bundle'))[:16]}")
+    for name, value in record.params.items():
+        print(f"  {name} = {value}")
+    git = cast("Mapping[str, Json] | None", record.facts.get("git"))
+    if git:
+        print(f"  git {str(git['commit'])[:12]}{' with changes' if git['dirty'] else ''}")
+    rows = [[step.step, step.status.value, text.duration(step.seconds), step.reason] for step in result.steps]
+    print(text.table(["step", "status", "seconds", "reason"], rows))
+    return 0
+
+
+def step_of(record: RunRecord, name: str) -> StepRecord:
+    """Return a step of a run. Raises RequestError for an unknown name."""
+    if name not in record.steps:
+        raise RequestError(
+            f"run {record.run} has no step {name!r}", facts={"steps": ", ".join(record.steps)}, hint="hw show lists them"
+        )
+    return record.steps[name]
+
+
+def step_in_full(step: StepRecord) -> dict[str, Json]:
+    """Return everything recorded of a step as JSON."""
+    return {
+        "name": step.step,
+        "run": step.run,
+        "status": step.status.value,
+        "reason": step.reason,
+        "changes": list(step.changes),
+        "key": step.key,
+        "base": step.base,
+        "parts": dict(step.parts),
+        "inputs": cast("Json", dict(step.inputs)),
+        "observed": cast("Json", dict(step.observed)),
+        "trace": None if step.trace is None else {"run": step.trace.run, "step": step.trace.step},
+        "outputs": dict(step.outputs),
+        "backend": step.backend,
+        "seconds": step.seconds,
+        "error": None if step.error is None else dict(step.error),
+        "attempts": [
+            {"attempt": each.attempt, "backend": each.backend, "fault": each.fault, **each.facts}
+            for each in step.attempts
+        ],
+    }
+
+
+def _print_step(step: StepRecord) -> None:
+    print(f"{step.step}: {step.status} ({step.reason})")
+    for change in step.changes:
+        print(f"  changed: {change}")
+    if step.trace is not None:
+        print(f"  result of run {step.trace.run}, step {step.trace.step}")
+    print(f"  key      {step.key}")
+    print(f"  backend  {step.backend or 'none'}, {text.duration(step.seconds)}")
+    for name, sources in step.inputs.items():
+        print(f"  input    {name}: {', '.join(map(_source, sources)) or 'a constant'}")
+    for label, value in step.observed.items():
+        print(f"  opened   {label} {value[:16]}")
+    for name, document in step.outputs.items():
+        doc = cast("Mapping[str, Json]", document)
+        print(f"  output   {name}: {doc['type']} {str(doc['digest'])[:16]} {text.size(cast('int', doc['bytes']))}")
+    for attempt in step.attempts:
+        facts = attempt.facts
+        memory = text.size(cast("float | None", facts.get("memory")))
+        print(
+            f"  attempt  {attempt.attempt.rpartition('/')[2]} on {facts.get('worker') or attempt.backend}:"
+            f" {attempt.fault or 'ok'}, cpu {facts.get('cpu')}, memory {memory or 'unknown'}"
+        )
+    if step.error is not None:
+        print(f"  error    {step.error.get('class')}: {step.error.get('message')}")
+        for line in cast("list[str]", step.error.get("traceback") or []):
+            print(f"    {line}")
+
+
+def _source(source: Mapping[str, Json]) -> str:
+    for kind in ("step", "parameter", "file"):
+        if kind in source:
+            output = source.get("output")
+            return f"{kind} {source[kind]}" + (f".{output}" if output not in (None, "result") else "")
+    return str(source.get("digest"))[:16]
