@@ -8,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard, Union, cast, get_args, get_origin, is_typeddict
 
 from headwater.values import canonical_module
 
@@ -62,6 +62,8 @@ def fields_of(cls: type[object]) -> dict[str, object]:
 def _resolved(hint: object, scope: Mapping[str, object], names: Mapping[str, object]) -> object:
     if hint is None:
         return type(None)
+    if isinstance(hint, typing.ForwardRef):  # what NamedTuple makes of a text
+        hint = hint.__forward_arg__
     if not isinstance(hint, str):
         return hint
     try:
@@ -148,7 +150,7 @@ def part(annotation: object, key: str | int) -> object:
     """Return the type of a field or element; raises NoPart where the type is known to have none."""
     annotation = bare(annotation)
     cls, arguments = get_origin(annotation) or annotation, get_args(annotation)
-    if not isinstance(cls, type) or cls is object:
+    if not says_something(cls):
         return Any
     fields = fields_of(cls)
     if fields and isinstance(key, str):
@@ -181,11 +183,16 @@ def _known(fields: Mapping[str, object], key: str, what: str) -> object:
     return fields[key]
 
 
+def says_something(cls: object) -> TypeGuard[type[object]]:
+    """Tell whether a class limits what its values are: ``Any`` and ``object`` do not."""
+    return isinstance(cls, type) and cls.__qualname__ not in {"Any", "object"}
+
+
 def element(annotation: object) -> object:
     """Return the type of a list's elements; raises NoPart where the type is known to be no list."""
     annotation = bare(annotation)
     cls, arguments = get_origin(annotation) or annotation, get_args(annotation)
-    if not isinstance(cls, type) or cls is object:
+    if not says_something(cls):
         return Any
     if not issubclass(cls, _SEQUENCES) or issubclass(cls, str | bytes):
         raise NoPart("elements")

@@ -43,7 +43,12 @@ def bind(
         raise DefinitionError(f"'{name}' cannot be called so: {error}", facts=facts, hint=hint) from None
     rest = [key for key in given if signature.parameters[key].kind is _KINDS.VAR_KEYWORD]
     for key in rest:
-        given |= cast("dict[str, object]", given.pop(key))
+        more = cast("dict[str, object]", given.pop(key))
+        if given.keys() & more.keys():
+            both = min(given.keys() & more.keys())
+            facts = {"line": author_line(), "signature": _signature(name, signature)}
+            raise DefinitionError(f"'{name}' is given '{both}' twice: by place, and as an option", facts=facts)
+        given |= more
     return given
 
 

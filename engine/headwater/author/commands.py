@@ -235,7 +235,7 @@ def _check_inputs(spec: CommandSpec, given: Mapping[str, object]) -> None:
         if name not in given:
             raise DefinitionError(f"the command '{spec.name}' needs the input '{name}'", facts=facts)
         found = types.bare(drawn(value).type) if isinstance(value := given[name], Ref) else type(value)
-        if isinstance(found, type) and isinstance(type_, type) and not issubclass(found, type_):
+        if types.says_something(found) and isinstance(type_, type) and not issubclass(found, type_):
             facts |= {"wanted": types.name(type_), "given": types.name(found)}
             raise DefinitionError(f"the command '{spec.name}' wants another type for '{name}'", facts=facts)
 
