@@ -336,6 +336,6 @@ def test_the_cache_folder_holds_it(tmp_path, monkeypatch, keyring, clock):
     index.refresh()
     index.close()
     assert [path.name for path in (tmp_path / "mine" / "index").iterdir() if path.suffix == ".sqlite"] == [
-        f"{store.id}.s1.1.sqlite"
+        f"{store.id}.s2.1.sqlite"
     ]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["index"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Version of the tables below. Another version has a file of its own, so that two never fight over one.
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 create table if not exists meta (name text primary key, value text) without rowid;
 create table if not exists run (
@@ -39,6 +39,7 @@ create table if not exists use (
     run text, step text, role text, name text, digest text, primary key (run, step, role, name, digest)
 ) without rowid;
 create index if not exists use_digest on use (digest);
+create index if not exists use_file on use (name) where role = 'file';
 """
 _PRAGMAS = ("pragma journal_mode = wal", "pragma synchronous = normal", "pragma busy_timeout = 30000")
 _PRIMARY_CODE = 0xFF

@@ -282,6 +282,19 @@ def uses_of(step: Document) -> Iterator[tuple[str, str, str]]:
     for name, tree in inputs.items():
         for digest in digests_in(tree):
             yield "used", name, digest
+    for label, digest in files_of(step).items():
+        yield "file", label, digest
+
+
+def files_of(step: Document) -> Mapping[str, str]:
+    """Return the files that a step read: declared, given as inputs, and observed; label → digest."""
+    decided = cast("Document", step.get("decided") or {})
+    finished = cast("Document", step.get("finished") or {})
+    parts = cast("Document", decided.get("parts") or {})
+    found = {**cast("Document", parts.get("files") or {}), **cast("Document", finished.get("observed") or {})}
+    for sources in cast("dict[str, list[Document]]", decided.get("inputs") or {}).values():
+        found.update({str(source["file"]): source.get("digest") for source in sources if "file" in source})
+    return {label: str(digest) for label, digest in found.items()}
 
 
 def artifact_digests(artifact: Json) -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 from headwater.errors import StoreError
 from headwater.index import feed
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headwater.types import RunId, StepName
 
 T = TypeVar("T")
+
+Role: TypeAlias = Literal["made", "reused", "used", "file"]
 
 _TRACE = "select key, base, run, step, seq, time, outputs, observed, seconds, mac from trace"
 _STANDING = "where base = ? order by time, run, seq"
@@ -53,9 +55,9 @@ class Use:
 
     run: RunId
     step: StepName
-    #: Made by the step, given to it by reuse as its output, or used as its input.
-    role: Literal["made", "reused", "used"]
-    #: Name of the output or of the argument.
+    #: Made by the step, given to it by reuse as its output, used as its input, or read as a file.
+    role: Role
+    #: Name of the output or of the argument, or the label of the file.
     name: str
     digest: Digest
 
@@ -247,19 +249,23 @@ class Index:
         """Return what one execution of a step made, was given by reuse and used."""
         return self._uses("where run = ? and step = ?", [run, step])
 
+    def file_users(self, label: str) -> Sequence[tuple[RunId, StepName]]:
+        """Return the executions of steps that read a file."""
+        return [(use.run, use.step) for use in self._uses("where role = 'file' and name = ?", [label])]
+
     def _uses(self, where: str, arguments: Sequence[object]) -> Sequence[Use]:
         query = f"select run, step, role, name, digest from use {where} order by run, step, role, name, digest"  # noqa: S608
         return [
             Use(run, step, role, name, digest)
             for run, step, role, name, digest in cast(
-                "list[tuple[str, str, Literal['made', 'reused', 'used'], str, str]]", self._rows(query, arguments)
+                "list[tuple[str, str, Role, str, str]]", self._rows(query, arguments)
             )
         ]
 
     def inline(self, digest: Digest) -> bytes | None:
         """Return the body of a small output that travels inside events, or None."""
         for use in self.uses(digest):
-            record = None if use.role == "used" else self.step(use.run, use.step)
+            record = None if use.role in ("used", "file") else self.step(use.run, use.step)
             body = None if record is None else inline_body(record.outputs.get(use.name), digest)
             if body is not None:
                 return body
