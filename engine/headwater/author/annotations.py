@@ -183,6 +183,12 @@ def _known(fields: Mapping[str, object], key: str, what: str) -> object:
     return fields[key]
 
 
+def is_mapping(annotation: object) -> bool:
+    """Tell whether values of a type are known to be dictionaries: their entries are no attributes."""
+    cls = get_origin(bare(annotation)) or bare(annotation)
+    return isinstance(cls, type) and issubclass(cls, _MAPPINGS)
+
+
 def says_something(cls: object) -> TypeGuard[type[object]]:
     """Tell whether a class limits what its values are: ``Any`` and ``object`` do not."""
     return isinstance(cls, type) and cls.__qualname__ not in {"Any", "object"}

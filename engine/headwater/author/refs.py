@@ -7,7 +7,6 @@ need the value itself raises at once, with the author's own line and what to wri
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, cast
@@ -63,6 +62,10 @@ class Ref:
     def __getattr__(self, name: str) -> Ref:
         if name.startswith("_"):  # asked by copy, pickle, notebooks, …: no field of the author's
             raise AttributeError(name)
+        if types.is_mapping(self._drawn.type):
+            facts = {"line": author_line(), "type": types.name(self._drawn.type)}
+            hint = f'an entry of it is ["{name}"]'
+            raise DefinitionError(f"`{_shown(self._drawn.expr)}` has no part '{name}'", facts=facts, hint=hint)
         return _picked(self, name)
 
     def __getitem__(self, key: object) -> Ref:
@@ -85,7 +88,7 @@ class Ref:
         return length
 
     def __repr__(self) -> str:
-        return f"<{exprs.describe(self._drawn.expr)}>"
+        return f"<{_shown(self._drawn.expr)}>"
 
     __hash__ = None  # type: ignore[assignment]  # `==` draws a comparison, so it cannot be a key
 
@@ -123,10 +126,17 @@ def drawn(ref: Ref) -> Drawn:
 def refusal(ref: Ref, what: str, hint: str) -> DefinitionError:
     """Return the error that says: this value is not there yet."""
     return DefinitionError(
-        f"`{exprs.describe(ref._drawn.expr)}` is known only when the pipeline runs",
+        f"`{_shown(ref._drawn.expr)}` is known only when the pipeline runs",
         facts={"line": author_line(), "but is": what},
         hint=hint,
     )
+
+
+def _shown(expr: Expr) -> str:
+    """Return an expression as text; the result of one step is called by its name, not told part by part."""
+    parts = exprs.parts(expr) if isinstance(expr, exprs.Data | exprs.Seq) else ()
+    steps = {part.step if isinstance(part, exprs.Out) and not part.path else "" for part in parts}
+    return next(iter(steps)) if len(steps) == 1 and "" not in steps else exprs.describe(expr)
 
 
 def _length(ref: Ref) -> int | None:
@@ -139,15 +149,14 @@ def _picked(ref: Ref, key: str | int) -> Ref:
         part = types.part(type_, key)
         return Ref(Drawn(exprs.pick(expr, key), part))
     except types.NoPart as none:
-        near = difflib.get_close_matches(str(key), none.known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else none.hint
+        hint = types.nearest(str(key), none.known) or none.hint
         facts = {"line": author_line(), "type": types.name(type_)}
         if none.known:
             facts["fields"] = ", ".join(none.known)
-        raise DefinitionError(f"`{exprs.describe(expr)}` has no {none.what} {key!r}", facts=facts, hint=hint) from None
+        raise DefinitionError(f"`{_shown(expr)}` has no {none.what} {key!r}", facts=facts, hint=hint) from None
     except LookupError:
         facts = {"line": author_line()}
-        raise DefinitionError(f"`{exprs.describe(expr)}` has no part {key!r}", facts=facts) from None
+        raise DefinitionError(f"`{_shown(expr)}` has no part {key!r}", facts=facts) from None
 
 
 # ------------------------------------------------------------------------------------------------ from values
