@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headwater.schedule.state import Rank, StepState
 
 #: How many lanes without room are passed by when something is looked for to start.
-LOOK_AHEAD = 64
+LOOK_AHEAD = 16
 #: How often a step without room is overtaken.
 OVERTAKEN = 32
 

@@ -132,7 +132,7 @@ class Scheduler:
         match event:
             case messages.Reuse():
                 if deciding:
-                    self._reuse(step, event.value)
+                    self._reuse(step, value=event.value)
             case messages.Miss():
                 if deciding:
                     self._miss(step, event)
@@ -165,8 +165,10 @@ class Scheduler:
             case _:
                 assert_never(event)
 
-    def _reuse(self, step: StepState, value: bool | None) -> None:
-        if value is None and step.name in self._conditions:
+    def _reuse(self, step: StepState, *, value: bool | None) -> None:
+        if step.spec.fails_run:
+            self._books.settle_failed(step, Fault.USER, "")
+        elif value is None and step.name in self._conditions:
             message = "a condition was reused without what it came out as"
             self._books.settle_failed(step, Fault.CONTRACT, message)
         else:
