@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headwater.condemned import Condemnation
     from headwater.digest import Digest
     from headwater.record.events import Batch
-    from headwater.store import Store
+    from headwater.store import ObjectInfo, Store
     from headwater.types import RunId
 
 #: Seconds between condemning and sweeping: longer than any writer takes from finding an object to recording its use.
@@ -95,43 +95,53 @@ def collect(
         clear(store, age=_DAY)
     begun = store.now()
     reached = reach(store, without=removable)
-    cutoff = min([begun - age, *(run.started - _MARGIN for run in living)])
     found = {one.digest: one for one in store.objects()}
-    sizes = {digest: info.bytes for digest, info in found.items()}
-    swept: set[Digest] = set()
-    saved: set[Digest] = set()
-    waiting: list[Condemnation] = []
-    for one in condemnations(store):
-        again = {digest for digest in one.digests if digest in found and found[digest].modified > one.time}
-        if begun - one.time < wait:
-            waiting.append(one)
-        elif not dry_run:
-            gone = _sweep(store, one, reached | again)
-            swept |= gone
-            saved |= one.digests.intersection(sizes) - gone
-        else:
-            swept |= one.digests.intersection(sizes) - reached - again
-    listed = {digest for one in waiting for digest in one.digests}
-    doomed = {
-        digest
-        for digest, info in found.items()
-        if digest not in reached and digest not in swept and digest not in listed and info.modified <= cutoff
-    }
-    if doomed and not dry_run:
-        waiting.append(condemn(store, doomed))
+    visit = _sweep_due(store, found, reached, before=begun - wait, dry_run=dry_run)
+    cutoff = min([begun - age, *(run.started - _MARGIN for run in living)])
+    spared = reached | visit.swept | {digest for one in visit.waiting for digest in one.digests}
+    doomed = {digest for digest, info in found.items() if digest not in spared and info.modified <= cutoff}
+    waiting = [*visit.waiting, *([condemn(store, doomed)] if doomed and not dry_run else [])]
     return Collected(
         runs=removable,
-        swept=len(swept),
-        swept_bytes=_total(swept, sizes),
+        swept=len(visit.swept),
+        swept_bytes=_total(visit.swept, found),
         condemned=len(doomed),
-        condemned_bytes=_total(doomed, sizes),
-        saved=len(saved),
+        condemned_bytes=_total(doomed, found),
+        saved=visit.saved,
         next_in=max(0.0, min(one.time for one in waiting) + wait - store.now()) if waiting else None,
     )
 
 
-def _total(digests: Iterable[Digest], sizes: Mapping[Digest, int]) -> int:
-    return sum(sizes.get(digest, 0) for digest in digests)
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """What became of the lists of earlier collections."""
+
+    swept: set[Digest]
+    saved: int
+    #: Lists that are not due.
+    waiting: Sequence[Condemnation]
+
+
+def _sweep_due(
+    store: Store, found: Mapping[Digest, ObjectInfo], reached: set[Digest], *, before: float, dry_run: bool
+) -> _Visit:
+    swept: set[Digest] = set()
+    saved = 0
+    waiting: list[Condemnation] = []
+    for one in condemnations(store):
+        if one.time > before:
+            waiting.append(one)
+            continue
+        present = one.digests.intersection(found)
+        again = {digest for digest in present if found[digest].modified > one.time}
+        gone = present - reached - again if dry_run else _sweep(store, one, reached | again)
+        swept |= gone
+        saved += len(present - gone)
+    return _Visit(swept, saved, waiting)
+
+
+def _total(digests: Iterable[Digest], found: Mapping[Digest, ObjectInfo]) -> int:
+    return sum(found[digest].bytes for digest in digests if digest in found)
 
 
 def _summary(store: Store, run: RunId, batch: Batch) -> _Run:
