@@ -37,9 +37,9 @@ def _changes_of(module: Module, name: str, source: Source) -> list[Change]:
     if source in module.sources:
         own = [c for c in found.get(name, []) if c.imported is None]
         return [c for c in own if not c.chain] if is_code else own
-    scope = {"__name__": source.label.removesuffix(".py").replace("/", "."), "__path__": ()}
-    if not source.label.endswith("__init__.py"):
-        scope.pop("__path__")
+    scope: dict[str, object] = {"__name__": source.label.removesuffix(".py").replace("/", ".")}
+    if source.label.endswith("__init__.py"):
+        scope = {"__name__": source.label.removesuffix("/__init__.py").replace("/", "."), "__path__": ()}
     result: list[Change] = []
     for root, several in found.items():
         for change in several:

@@ -7,7 +7,9 @@ import ast
 import dataclasses
 import enum
 import functools
+import sys
 import types
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.fingerprint.functions import add_decorator, cells_of
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
 _PLAIN_METACLASSES = (type, abc.ABCMeta, enum.EnumType)
 
 
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A class as it is now: its functions, with the attributes that hold them."""
+
+    cls: type
+    functions: tuple[tuple[types.FunctionType, str], ...]
+
+
 def build_class(walk: Walk, node: Node, cls: type) -> None:
     """Fill in the piece of a class."""
     module = walk.module_of_class(cls)
@@ -37,17 +47,17 @@ def build_class(walk: Walk, node: Node, cls: type) -> None:
     node.items.append(f"class {cls.__qualname__}")
     if "names" in walk.sees or _is_stored_by_name(cls):
         node.items.append(f"in {module.name}")
-    live = dict(_live_functions(cls))
-    found = list(_definitions(walk, cls, module, live))
+    live = _Live(cls, tuple((f, name) for name, value in vars(cls).items() for f in _functions_in(value)))
+    found = list(_definitions(module, live))
     named = {name for _, _, d in found for name in _names_of(d)}
     used: set[int] = set()
     for source, tree, definition in found:
         node.line, node.file = node.line or definition.node.lineno, source.label
-        cells = {k: v for f, _ in live.values() for k, v in cells_of(f).items() if k != "__class__"}
-        context = Context(module, cells, source, definition)
-        used |= _add_definition(walk, node, tree, definition, context, live, cls)
+        cells = {k: v for f, _ in live.functions for k, v in cells_of(f).items() if k != "__class__"}
+        used |= _add_definition(walk, node, tree, Context(module, cells, source, definition), live)
     _add_bases(walk, node, cls)
-    _add_live(walk, node, cls, named, used, live)
+    _add_patched(walk, node, live, used)
+    _add_values(walk, node, cls, named)
 
 
 def _names_of(definition: Definition) -> Iterator[str]:
@@ -66,16 +76,14 @@ def _is_stored_by_name(cls: type) -> bool:
     return dataclasses.is_dataclass(cls) or issubclass(cls, enum.Enum) or is_tuple
 
 
-def _definitions(
-    walk: Walk, cls: type, module: Module, live: dict[int, tuple[types.FunctionType, str]]
-) -> Iterator[tuple[Source, SourceTree, Definition]]:
+def _definitions(module: Module, live: _Live) -> Iterator[tuple[Source, SourceTree, Definition]]:
     """Find the class statements that a class can have come from."""
-    lines = {(f.__code__.co_filename, f.__code__.co_firstlineno) for f, _ in live.values()}
+    lines = {f.__code__.co_firstlineno for f, _ in live.functions}
     for source in reversed(module.sources):
         tree = source.tree
-        several = tree.definitions.get(cls.__qualname__, []) if tree else []
+        several = tree.definitions.get(live.cls.__qualname__, []) if tree else []
         several = [d for d in several if isinstance(d.node, ast.ClassDef)]
-        sure = [d for d in several if any(_holds(d, line) for _, line in lines)]
+        sure = [d for d in several if any(_holds(d, line) for line in lines)]
         for definition in sure or several:
             if tree is not None:
                 yield source, tree, definition
@@ -87,12 +95,6 @@ def _holds(definition: Definition, line: int) -> bool:
     return definition.node.lineno <= line <= (definition.node.end_lineno or 0)
 
 
-def _live_functions(cls: type) -> Iterator[tuple[int, tuple[types.FunctionType, str]]]:
-    for name, value in vars(cls).items():
-        for function in _functions_in(value):
-            yield id(function), (function, name)
-
-
 def _functions_in(value: object) -> Iterator[types.FunctionType]:
     """Yield the functions that an attribute of a class is made of."""
     match value:
@@ -101,42 +103,39 @@ def _functions_in(value: object) -> Iterator[types.FunctionType]:
             if isinstance(vars(value).get("__wrapped__"), types.FunctionType):
                 yield from _functions_in(vars(value)["__wrapped__"])
         case staticmethod() | classmethod():
-            yield from _functions_in(value.__func__)  # pyright: ignore
+            yield from _functions_in(value.__func__)  # pyright: ignore[reportUnknownMemberType]
         case property():
             for part in (value.fget, value.fset, value.fdel):
                 yield from _functions_in(part)
         case functools.cached_property() | functools.partialmethod():
-            yield from _functions_in(value.func)  # pyright: ignore
+            yield from _functions_in(value.func)  # pyright: ignore[reportUnknownMemberType]
         case functools.singledispatchmethod():
-            yield from _functions_in(value.func)  # pyright: ignore
+            yield from _functions_in(value.func)  # pyright: ignore[reportUnknownMemberType]
         case _ if hasattr(value, "__wrapped__") and not isinstance(value, type):
             yield from _functions_in(getattr(value, "__wrapped__", None))
+        case _:
+            pass
 
 
-def _add_definition(
-    walk: Walk,
-    node: Node,
-    tree: SourceTree,
-    definition: Definition,
-    context: Context,
-    live: dict[int, tuple[types.FunctionType, str]],
-    cls: type,
-) -> set[int]:
-    form = tree.klass(definition)
-    if "docs" in walk.sees or not _is_quiet(cls):
+def _add_definition(walk: Walk, node: Node, tree: SourceTree, context: Context, live: _Live) -> set[int]:
+    """Append a class statement; return the identities of the live functions that are its methods."""
+    used: set[int] = set()
+    if context.definition is None or context.source is None:
+        return used
+    form = tree.klass(context.definition)
+    if "docs" in walk.sees or not _is_quiet(live.cls):
         node.items.append(f"doc {form.doc!r}")
     for decorator in form.decorators:
         add_decorator(walk, node, decorator, context)
     add_form(walk, node, form.head, context)
     add_form(walk, node, form.body, context)
-    used: set[int] = set()
-    for method in _ordered(walk, form, cls):
-        match = next((f for f, _ in live.values() if _is_from(tree, f, method)), None)
+    for method in _ordered(walk, form, live.cls):
+        match = next((f for f, _ in live.functions if _is_from(tree, f, method)), None)
         node.items.append(f"method {method.name}")
-        if match is not None and context.source is not None:
+        if match is not None:
             used.add(id(match))
             node.items.append(walk.function(match))
-        elif context.source is not None:
+        else:
             node.items.append(walk.static(context.module, context.source, tree.by_node[method]))
     return used
 
@@ -155,8 +154,6 @@ def _is_quiet(cls: type) -> bool:
     """Tell whether nothing foreign was told about a class when it was made."""
     homes = {str(base.__module__).partition(".")[0] for base in (*cls.__mro__, type(cls))}
     has_hook = any("__init_subclass__" in vars(base) for base in cls.__mro__[1:-1])
-    import sys  # noqa: PLC0415
-
     known = sys.stdlib_module_names | {str(cls.__module__).partition(".")[0]}
     return not has_hook and homes <= known
 
@@ -167,37 +164,31 @@ def _add_bases(walk: Walk, node: Node, cls: type) -> None:
     if type(cls) is not type:
         node.items += ["metaclass", class_target(walk, type(cls))]
     if "subclasses" in walk.sees:
-        for sub in sorted(cls.__subclasses__(), key=lambda c: (c.__module__, c.__qualname__)):
+        found: list[type] = cls.__subclasses__()
+        for sub in sorted(found, key=lambda c: (c.__module__, c.__qualname__)):
             node.items += ["subclass", class_target(walk, sub)]
 
 
-def _add_live(
-    walk: Walk,
-    node: Node,
-    cls: type,
-    named: set[str],
-    used: set[int],
-    live: dict[int, tuple[types.FunctionType, str]],
-) -> None:
-    """Take in what was put on a class after its statement: patched methods and values."""
-    for function, name in live.values():
+def _add_patched(walk: Walk, node: Node, live: _Live, used: set[int]) -> None:
+    """Take in functions that were put on a class after its statement."""
+    for function, name in live.functions:
         if id(function) not in used and is_own(walk, function) and not _is_generated(walk, function):
             target = callable_target(walk, function)
             node.items += [f"patched {name}", *([target] if target is not None else [])]
+
+
+def _add_values(walk: Walk, node: Node, cls: type, named: set[str]) -> None:
+    """Take in plain values as they are now, but for those that functions change, and code in containers."""
     home = walk.module_of_class(cls)
     changed = {name for tree in (home.trees if home else []) for name in changes_in(tree).attributes}
     for name, value in vars(cls).items():
-        if name.startswith("__") or isinstance(value, types.FunctionType) or issubclass(cls, enum.Enum):
+        if name.startswith("__") or issubclass(cls, enum.Enum) or any(True for _ in _functions_in(value)):
             continue
         if isinstance(value, list | dict | set):
             node.items += own_code_in(walk, value)
-        elif name not in named and name not in changed and not _functions_of_any(value):
+        elif name not in changed and (name not in named or isinstance(value, int | float | str | bytes)):
             items = plain_items(walk, value)
             node.items += [f"value {name}", *items] if items else []
-        elif name in named and name not in changed:
-            items = plain_items(walk, value)
-            # A literal of the class statement reads the same here; a value put there later does not.
-            node.items += [f"value {name}", *items] if items and isinstance(value, int | float | str | bytes) else []
 
 
 def _is_generated(walk: Walk, function: types.FunctionType) -> bool:
@@ -207,7 +198,3 @@ def _is_generated(walk: Walk, function: types.FunctionType) -> bool:
         return True
     name = function.__code__.co_filename
     return name.startswith("<") and walk.project.entered(name) is None
-
-
-def _functions_of_any(value: object) -> bool:
-    return any(True for _ in _functions_in(value))

@@ -119,11 +119,11 @@ def _needed(requires: Iterable[str], extras: frozenset[str]) -> list[tuple[str, 
 def _metadata_folders(folder: str) -> Mapping[str, Path]:
     """Return the metadata folders in one folder of the path, by normalised distribution name."""
     try:
-        entries = sorted(os.listdir(folder or "."))
+        entries = sorted(entry.name for entry in Path(folder).iterdir())
     except OSError:
         return {}
     metadata = [e for e in entries if e.endswith((".dist-info", ".egg-info"))]
-    return {normalise(e.rpartition(".")[0].partition("-")[0]): Path(folder or ".", e) for e in metadata}
+    return {normalise(e.rpartition(".")[0].partition("-")[0]): Path(folder, e) for e in metadata}
 
 
 @cache
@@ -205,7 +205,7 @@ def _top_levels(metadata: Path) -> list[str]:
 
 def _pth_entries(folder: str) -> list[Path]:
     try:
-        names = sorted(entry for entry in os.listdir(folder or ".") if entry.endswith(".pth"))
+        names = sorted(entry.name for entry in Path(folder).iterdir() if entry.suffix == ".pth")
     except OSError:
         return []
     lines = [line.strip() for name in names for line in _text(Path(folder, name)).splitlines()]

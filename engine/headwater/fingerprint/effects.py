@@ -10,10 +10,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from headwater.fingerprint.distributions import ENGINE, is_standard
-from headwater.fingerprint.forms import dotted
 from headwater.fingerprint.objects import is_engine
 from headwater.fingerprint.resolve import add_form
-from headwater.fingerprint.trees import bound_names, is_declaration, module_statements
+from headwater.fingerprint.syntax import dotted
+from headwater.fingerprint.trees import bound_names, is_declaration, is_main_guard, module_statements
 from headwater.fingerprint.walk import Context, Module, absolute
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def attributed(tree: SourceTree, scope: Mapping[str, object]) -> dict[str, list[
     """Return the module-level statements that only fill one of the module's own containers, by its name."""
     found: dict[str, list[ast.stmt]] = {}
     for statement in tree.tree.body:
-        inner = [s for s in module_statements([statement])]
+        inner = [] if is_main_guard(statement) else list(module_statements([statement]))
         for name in {name for s in inner if (name := _filled(s, scope)) is not None}:
             found.setdefault(name, []).append(statement)
     return found

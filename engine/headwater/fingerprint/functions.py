@@ -15,10 +15,11 @@ from headwater.fingerprint.state import changes_in
 from headwater.fingerprint.walk import MISSING, Context, Module
 
 if TYPE_CHECKING:
-    from headwater.fingerprint.forms import Form, FunctionForm
+    from headwater.fingerprint.forms import FunctionForm
     from headwater.fingerprint.project import Source
     from headwater.fingerprint.trees import Definition, SourceTree
     from headwater.fingerprint.walk import Walk
+    from headwater.fingerprint.writing import Form
 
 
 def build_function(walk: Walk, node: Node, function: types.FunctionType) -> None:
@@ -36,8 +37,8 @@ def build_function(walk: Walk, node: Node, function: types.FunctionType) -> None
     if len(found) > 1:
         walk.widen(f"all lambdas of {source.label}:{node.line} count: they cannot be told apart")
     for definition in found:
-        context = Context(module, cells_of(function), source, definition)
-        _add_function(walk, node, tree.function(definition), context, function)
+        context = Context(module, cells_of(function), source, definition, function)
+        _add_function(walk, node, tree.function(definition), context)
     _add_attributes(walk, node, function, tree)
 
 
@@ -57,7 +58,7 @@ def build_static(walk: Walk, node: Node, payload: tuple[Module, Source, Definiti
         for method in form.methods:
             node.items += [f"method {method.name}", walk.static(module, source, tree.by_node[method])]
     else:
-        _add_function(walk, node, tree.function(definition), context, None)
+        _add_function(walk, node, tree.function(definition), context)
 
 
 def source_of(walk: Walk, code: types.CodeType, module: Module) -> Source | None:
@@ -71,7 +72,7 @@ def source_of(walk: Walk, code: types.CodeType, module: Module) -> Source | None
 def cells_of(function: types.FunctionType) -> dict[str, object]:
     """Return the values that a function has closed over, by name; empty cells are left out."""
     found: dict[str, object] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             found[name] = cell.cell_contents
         except ValueError:
@@ -83,9 +84,7 @@ def _is_class(definition: Definition) -> bool:
     return type(definition.node).__name__ == "ClassDef"
 
 
-def _add_function(
-    walk: Walk, node: Node, form: FunctionForm, context: Context, function: types.FunctionType | None
-) -> None:
+def _add_function(walk: Walk, node: Node, form: FunctionForm, context: Context) -> None:
     if "names" in walk.sees:
         qualname = context.definition.qualname if context.definition else form.name
         node.items.append(f"name {context.module.name}.{qualname}")
@@ -95,7 +94,7 @@ def _add_function(
     for decorator in form.decorators:
         add_decorator(walk, node, decorator, context)
     for name, default in form.defaults:
-        _add_default(walk, node, name, default, context, function)
+        _add_default(walk, node, name, default, context)
     if "annotations" in walk.sees or not form.is_quiet:
         for name, annotation in form.annotations:
             node.items.append(f"annotation {name}")
@@ -104,7 +103,7 @@ def _add_function(
 
 def add_decorator(walk: Walk, node: Node, form: Form, context: Context) -> None:
     """Append a decorator, unless it is one of the engine's own, whose options do not change a result."""
-    if form.refs and resolve(walk, form.refs[0], context)[:1] and _is_engine(walk, form, context):
+    if form.refs and _is_engine(walk, form, context):
         return
     node.items.append("decorator")
     add_form(walk, node, form, context)
@@ -115,11 +114,9 @@ def _is_engine(walk: Walk, form: Form, context: Context) -> bool:
     return isinstance(first, str) and first.startswith((f"ext:{ENGINE}.", f"ext:{ENGINE}:", f"inert:{ENGINE}."))
 
 
-def _add_default(
-    walk: Walk, node: Node, name: str, form: Form, context: Context, function: types.FunctionType | None
-) -> None:
+def _add_default(walk: Walk, node: Node, name: str, form: Form, context: Context) -> None:
     node.items.append(f"default {name}")
-    value = _default_of(function, name)
+    value = _default_of(context.function, name)
     items = None if value is MISSING or not form.refs or is_mutable(value) else plain_items(walk, value)
     if items is None:
         add_form(walk, node, form, context)
@@ -129,12 +126,14 @@ def _add_default(
     node.items.append(piece)
 
 
-def _default_of(function: types.FunctionType | None, name: str) -> object:
-    if function is None:
+def _default_of(function: object, name: str) -> object:
+    if not isinstance(function, types.FunctionType):
         return MISSING
     code, values = function.__code__, function.__defaults__ or ()
     positional = code.co_varnames[: code.co_argcount]
-    by_name = dict(zip(positional[len(positional) - len(values) :], values)) | (function.__kwdefaults__ or {})
+    by_name = dict(zip(positional[len(positional) - len(values) :], values, strict=True)) | (
+        function.__kwdefaults__ or {}
+    )
     return by_name.get(name, MISSING)
 
 

@@ -26,6 +26,8 @@ _BUILTIN_FUNCTIONS = (
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
 )
+#: The type of functions decorated with ``functools.lru_cache``.
+LRU_CACHE = type(functools.lru_cache(len))
 _OPERATORS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 #: Types whose instances never make a difference to a result.
 _INERT = frozenset(
@@ -72,15 +74,15 @@ def callable_target(walk: Walk, value: object) -> Target | None:
             return _group(walk, "method", [value.__func__, value.__self__])
         case functools.partial() | functools.partialmethod():
             # The mapping is a mutable detail of the object: its order is that of the call.
-            return _group(walk, "partial", [value.func, value.args, dict(value.keywords)])  # pyright: ignore
+            return _group(walk, "partial", [value.func, value.args, dict(value.keywords)])  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         case staticmethod() | classmethod():
-            return _group(walk, type(value).__name__, [value.__func__])  # pyright: ignore
+            return _group(walk, type(value).__name__, [value.__func__])  # pyright: ignore[reportUnknownMemberType]
         case property():
             return _group(walk, "property", [value.fget, value.fset, value.fdel])
         case functools.cached_property():
-            return _group(walk, "cached", [value.func])  # pyright: ignore
+            return _group(walk, "cached", [value.func])  # pyright: ignore[reportUnknownMemberType]
         case functools.singledispatchmethod():
-            return _group(walk, "dispatch", [value.func, value.dispatcher])  # pyright: ignore
+            return _group(walk, "dispatch", [value.func, value.dispatcher])  # pyright: ignore[reportUnknownMemberType]
         case types.GenericAlias() | types.UnionType():
             origin = value.__origin__ if isinstance(value, types.GenericAlias) else types.UnionType
             return _group(walk, "generic", [origin, *value.__args__])
@@ -95,7 +97,7 @@ def _other(walk: Walk, value: object) -> Target | None:
         return _builtin(walk, value)
     wrapped = wrapped_of(value)
     if wrapped is not None:
-        if is_engine(value) or isinstance(value, functools._lru_cache_wrapper):  # noqa: SLF001
+        if is_engine(value) or isinstance(value, LRU_CACHE):
             return callable_target(walk, wrapped)
         return _group(walk, "wrapper", [type(value), wrapped])
     path = _path_of(value)
@@ -134,7 +136,7 @@ def class_target(walk: Walk, cls: type) -> Target:
 
 def _builtin(walk: Walk, value: object) -> Target | None:
     owner: object = getattr(value, "__self__", None) or getattr(value, "__objclass__", None)
-    name: str = getattr(value, "__qualname__", None) or getattr(value, "__name__", "?")
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", "?"))
     if is_module(owner):
         return walk.external(f"{owner.__name__}.{name}")
     if isinstance(owner, type):
@@ -191,11 +193,18 @@ def _instance(walk: Walk, value: object, where: str) -> Target:
         for attribute, inner in attributes.items():
             node.items += [f".{attribute}", object_target(walk, inner, where)]
     elif isinstance(value, list | tuple | set | frozenset | dict):
-        for inner in (x for pair in value.items() for x in pair) if isinstance(value, dict) else value:  # pyright: ignore
+        for inner in _members(value):
             node.items.append(object_target(walk, inner, where))
     else:
         node.items.append(walk.everything(f"{where} holds a {name}, which has no plain value"))
     return node
+
+
+def _members(value: object) -> list[object]:
+    """Return what is in a container, keys of mappings too."""
+    if isinstance(value, dict):
+        return [part for pair in cast("dict[object, object]", value).items() for part in pair]
+    return list(cast("list[object]", value))
 
 
 def _attributes(value: object) -> dict[str, object] | None:
@@ -246,6 +255,10 @@ def is_own(walk: Walk, value: object) -> bool:
     return wrapped is not None and is_own(walk, wrapped)
 
 
+def _qualname(value: object) -> str:
+    return str(getattr(value, "__qualname__", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class _Key:
     """The key of a registry under which code stands."""
@@ -270,12 +283,12 @@ def own_code_in(walk: Walk, value: object) -> list[Target]:
             target = callable_target(walk, here)
             found += [target] if target is not None else []
         elif isinstance(here, dict):
-            for key, inner in reversed(list(here.items())):  # pyright: ignore
+            for key, inner in reversed(list(cast("dict[object, object]", here).items())):
                 stack += [inner, _Key(repr(key)) if isinstance(key, str | int) and is_own(walk, inner) else key]
         elif isinstance(here, list | tuple):
-            stack += reversed(here)  # pyright: ignore
+            stack += reversed(_members(here))
         elif isinstance(here, set | frozenset):
-            stack += sorted(here, key=lambda item: getattr(item, "__qualname__", ""), reverse=True)  # pyright: ignore
+            stack += sorted(_members(here), key=_qualname, reverse=True)
         elif walk.module_of_class(type(here)) is not None:
             found.append(walk.klass(type(here)))
             stack += list((_attributes(here) or {}).values())

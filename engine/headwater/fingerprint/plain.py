@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -15,18 +15,18 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from headwater.digest import digest_bytes
-from headwater.fingerprint.forms import constant_token
+from headwater.fingerprint.syntax import constant_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, type(Ellipsis), type(NotImplemented))
 _BY_REPR = (
-    datetime.date,
-    datetime.datetime,
-    datetime.time,
-    datetime.timedelta,
-    datetime.timezone,
+    dt.date,
+    dt.datetime,
+    dt.time,
+    dt.timedelta,
+    dt.timezone,
     decimal.Decimal,
     fractions.Fraction,
     uuid.UUID,

@@ -45,6 +45,8 @@ class Root:
     #: ``project``, or ``pkg:<distribution>``.
     name: str
     base: Path
+    #: The folder as it was given, which may lead through links.
+    given: Path
     #: What in it belongs to it.
     paths: tuple[Path, ...]
 
@@ -58,6 +60,7 @@ class Project:
     def __init__(self, root: Path, *, name: str = "project") -> None:
         #: The folder itself.
         self.root = Path(os.path.realpath(root))
+        self._given = Path.cwd() / root
         self.name = name
         #: Modules that functions import and that raised when they were.
         self.failed_imports: set[str] = set()
@@ -72,10 +75,10 @@ class Project:
     def roots(self) -> tuple[Root, ...]:
         """The project's root first, then those of editable and path installs."""
         if self._roots is None:
-            own = Root(self.name, self.root, (self.root,))
+            own = Root(self.name, self.root, self._given, (self.root,))
             installs = [i for i in local_installs() if not self.root.is_relative_to(i.base) or i.base == i.paths[0]]
             further = [
-                Root(f"pkg:{i.name}", i.base, i.paths)
+                Root(f"pkg:{i.name}", i.base, i.base, i.paths)
                 for i in installs
                 if not all(p.is_relative_to(self.root) and self._is_own(p) for p in i.paths)
                 and not self.root.is_relative_to(i.paths[0])
@@ -162,7 +165,7 @@ class Project:
     def strip(self, text: str) -> str:
         """Return a text without the folders that the project happens to lie in."""
         for root in self.roots:
-            for place in {str(root.base), os.path.abspath(root.base)}:
+            for place in dict.fromkeys((str(root.base), str(root.given))):
                 if len(Path(place).parts) > 1 and place in text:
                     text = text.replace(place, f"<{root.name}>")
         return text

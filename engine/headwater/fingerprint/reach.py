@@ -16,18 +16,17 @@ from headwater.fingerprint.objects import callable_target, class_target
 from headwater.fingerprint.report import Fingerprint, Piece
 from headwater.fingerprint.resolve import add_form, resolve
 from headwater.fingerprint.staleness import note_loaded
-from headwater.fingerprint.walk import Context, Module, Walk
+from headwater.fingerprint.walk import Context, Module, Walk, absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from headwater.fingerprint.forms import Form
     from headwater.fingerprint.project import Project, Source
+    from headwater.fingerprint.writing import Form
 
 #: The version of what a fingerprint is made of.
 SCHEME = 1
 _PLAIN_RETURNS = frozenset({"int", "float", "str", "bool", "list", "dict", "object", "Any", "None", "complex"})
-_MOST_WALKS = 4
 
 
 def fingerprint(function: Callable[..., object], project: Project, *, also: Sequence[type] = ()) -> Fingerprint:
@@ -36,13 +35,11 @@ def fingerprint(function: Callable[..., object], project: Project, *, also: Sequ
     ``also`` names classes whose instances it is given: their methods can be reached too.
     """
     note_loaded(project.root)
-    sees = frozenset[str]()
-    for _ in range(_MOST_WALKS):
-        walk = Walk(project, sees)
+    walk = Walk(project)
+    root = _walk(walk, function, also)
+    while not walk.seen <= walk.sees:  # what code can see counts everywhere: look again
+        walk = Walk(project, walk.sees | walk.seen)
         root = _walk(walk, function, also)
-        if walk.seen <= sees:
-            break
-        sees |= walk.seen
     return _report(walk, root)
 
 
@@ -59,14 +56,10 @@ def _walk(walk: Walk, function: Callable[..., object], also: Sequence[type]) -> 
         root.items += ["also", class_target(walk, cls)]
     _drain(walk)
     for module in _effective(walk):
-        make = _effect_maker(module)
-        root.items += ["effect", walk.request("effect", (id(module.globals),), module, make)]
+        effect = Node("effect", f"import of {module.name}", module.label, 0)
+        root.items += ["effect", walk.request("effect", (id(module.globals),), module, effect)]
         _drain(walk)
     return root
-
-
-def _effect_maker(module: Module) -> Callable[[], Node]:
-    return lambda: Node("effect", f"import of {module.name}", module.label, 0)
 
 
 def _drain(walk: Walk) -> None:
@@ -128,8 +121,6 @@ def _build_file(walk: Walk, node: Node, payload: tuple[str, Source]) -> None:
     module = Module(name, {"__name__": name, "__package__": package}, [source])
     add_form(walk, node, tree.whole, Context(module, source=source))
     for imported in tree.whole.imports:
-        from headwater.fingerprint.walk import absolute  # noqa: PLC0415
-
         path = absolute(imported, module.globals)
         for place in {path, f"{path}.{imported.name}" if imported.name else imported.loads}:
             below = walk.file(place, f"it is imported by {source.label}")

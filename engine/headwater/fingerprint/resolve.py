@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 import types
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.fingerprint.changing import is_state, needs_expression
@@ -15,8 +16,8 @@ from headwater.fingerprint.volatility import environment_value
 from headwater.fingerprint.walk import MISSING, Context, Module, absolute, is_module
 
 if TYPE_CHECKING:
-    from headwater.fingerprint.forms import Form, Ref
     from headwater.fingerprint.walk import Target, Walk
+    from headwater.fingerprint.writing import Form, Ref
 
 #: Builtins that see a module's names, or can run any text.
 _WIDE = frozenset({"globals", "eval", "exec"})
@@ -42,7 +43,7 @@ _ANY_CODE = ("runpy.", "pkgutil.", "importlib.util.", "importlib.machinery.", "i
 def add_form(walk: Walk, node: Node, form: Form, context: Context) -> None:
     """Append a form to a piece, each reference resolved."""
     walk.see(form.sees)
-    for part, ref in zip(form.parts, form.refs):
+    for part, ref in zip(form.parts[:-1], form.refs, strict=True):
         node.items.append(part)
         node.items += resolve(walk, ref, context)
     node.items.append(form.parts[-1])
@@ -61,7 +62,7 @@ def resolve(walk: Walk, ref: Ref, context: Context) -> list[Target]:
         return [_of_module(walk, ref.name, context), *_rest(ref.chain)]
     if value is MISSING:
         return _builtin(walk, ref, context)
-    return _member(walk, context.module, ref.name, ref, context, ref.chain)
+    return _member(walk, context.module, ref.name, ref, context)
 
 
 def _rest(chain: tuple[str, ...]) -> list[Target]:
@@ -88,7 +89,7 @@ def _builtin(walk: Walk, ref: Ref, context: Context) -> list[Target]:
         return [callable_target(walk, value) or "?", *_rest(ref.chain)]
     if name in _WIDE:
         return [f"builtin:{name}", walk.whole(context.module, f"{name}() is used at {_place(ref, context)}")]
-    return _foreign(walk, f"builtins.{name}", ref, context, ref.chain)
+    return _foreign(walk, f"builtins.{name}", ref, context)
 
 
 def _place(ref: Ref, context: Context) -> str:
@@ -109,7 +110,7 @@ def _free(walk: Walk, ref: Ref, context: Context) -> list[Target]:
         extra = own_state(walk, value) if value is not MISSING else []
         return [f"free:{ref.name}", *place, *extra, *_rest(ref.chain)]
     if is_module(value):
-        return _through(walk, value, ref, context, ref.chain)
+        return _through(walk, value, ref, context)
     if ref.name == "__class__" and isinstance(value, type):
         return [class_target(walk, value), *_rest(ref.chain)]
     where = f"{definition.qualname if definition else '?'}.{ref.name}"
@@ -159,11 +160,11 @@ def _imported(walk: Walk, ref: Ref, imported: Import, context: Context) -> list[
             file = walk.file(name, f"it could not be imported for {_place(ref, context)}")
             return [file or f"missing:{name}", f"{imported.name}", *_rest(ref.chain)]
         path = f"{name}.{imported.name}" if imported.name else name
-        return _foreign(walk, path, ref, context, ref.chain)
+        return _foreign(walk, path, ref, context)
     if imported.name is None and imported.loads != name:
         walk.load(imported.loads)
     chain = (imported.name, *ref.chain) if imported.name else ref.chain
-    return _through(walk, module, ref, context, chain)
+    return _through(walk, module, replace(ref, chain=chain), context)
 
 
 def _reach_import(walk: Walk, imported: Import, context: Context) -> list[Target]:
@@ -182,27 +183,27 @@ def _reach_import(walk: Walk, imported: Import, context: Context) -> list[Target
     return failed
 
 
-def _through(walk: Walk, module: types.ModuleType, ref: Ref, context: Context, chain: tuple[str, ...]) -> list[Target]:
+def _through(walk: Walk, module: types.ModuleType, ref: Ref, context: Context) -> list[Target]:
     """Follow attributes through a module object."""
     live = walk.live_module(module)
     if live is None:
-        return _foreign(walk, _import_path(module), ref, context, chain)
-    if not chain:
+        return _foreign(walk, module.__name__, ref, context)
+    if not ref.chain:
         if ref.use == "store":
             return [f"module:{live.name}"]
         return [walk.whole(live, f"the module itself is passed on at {_place(ref, context)}")]
-    name, rest = chain[0], chain[1:]
-    if name not in live.globals and name not in _OF_MODULES:
-        below = walk.load(f"{module.__name__}.{name}") if hasattr(module, "__path__") else None
-        if below is not None:
-            return _through(walk, below, ref, context, rest)
-        return _lazy(walk, live, name, ref, context, rest)
+    name, below = ref.chain[0], replace(ref, chain=ref.chain[1:])
     if name in _OF_MODULES or name == "__dict__":
         return [walk.whole(live, f"{name} of the module is used at {_place(ref, context)}")]
-    return _member(walk, live, name, ref, context, rest)
+    if name in live.globals:
+        return _member(walk, live, name, below, context)
+    inner = walk.load(f"{module.__name__}.{name}") if hasattr(module, "__path__") else None
+    if inner is not None:
+        return _through(walk, inner, below, context)
+    return _lazy(walk, live, name, below.chain)
 
 
-def _lazy(walk: Walk, module: Module, name: str, ref: Ref, context: Context, rest: tuple[str, ...]) -> list[Target]:
+def _lazy(walk: Walk, module: Module, name: str, rest: tuple[str, ...]) -> list[Target]:
     """Resolve a name that a module does not hold: its ``__getattr__`` may give it."""
     getter = module.globals.get("__getattr__")
     if isinstance(getter, types.FunctionType):
@@ -218,70 +219,67 @@ def _lazy(walk: Walk, module: Module, name: str, ref: Ref, context: Context, res
     return [f"missing:{module.name}.{name}", *_rest(rest)]
 
 
-def _member(walk: Walk, module: Module, name: str, ref: Ref, context: Context, chain: tuple[str, ...]) -> list[Target]:
+def _member(walk: Walk, module: Module, name: str, ref: Ref, context: Context) -> list[Target]:
     """Resolve a name that a module holds."""
     value = module.globals[name]
     if is_module(value):
-        live = walk.live_module(value)
-        if live is None:
-            return _foreign(walk, _import_path_in(module, name, value), ref, context, chain)
-        return _through(walk, value, ref, context, chain)
+        if walk.live_module(value) is None:
+            return _foreign(walk, _import_path(module, name, value), ref, context)
+        return _through(walk, value, ref, context)
     home, origin = origin_of(walk, module, name, value)
-    if origin is None:
-        return _foreign(walk, home, ref, context, chain)
+    if home is None:
+        return _foreign(walk, origin, ref, context)
     walk.reach(home)
     if is_own(walk, value) and not is_state(walk, home, origin):
         target = callable_target(walk, value)
         if target is not None:
             extra = [walk.name(home, origin)] if needs_expression(walk, home, origin, value) else []
-            return [target, *extra, *_named(value, ref), *_rest(chain)]
-    return [walk.name(home, origin), *_rest(chain)]
+            return [target, *extra, *_named(value, ref), *_rest(ref.chain)]
+    return [walk.name(home, origin), *_rest(ref.chain)]
 
 
-def origin_of(walk: Walk, module: Module, name: str, value: object) -> tuple[Module, str] | tuple[str, None]:
-    """Follow imports to the module and name that a value was defined under; the path of a foreign one."""
+def origin_of(walk: Walk, module: Module, name: str, value: object) -> tuple[Module | None, str]:
+    """Follow imports to the module and name that a value was defined under; no module and a path if it is foreign."""
     seen: set[tuple[str, str]] = set()
     while (module.name, name) not in seen:
         seen.add((module.name, name))
-        step = _origin_step(walk, module, name, value)
-        if step is None:
+        found = _origin_step(walk, module, name, value)
+        if found is None:
             break
-        if step[1] is None:
-            return step
-        module, name = step
+        if found[0] is None:
+            return found
+        module, name = found[0], found[1]
     return module, name
 
 
-def _origin_step(walk: Walk, module: Module, name: str, value: object) -> tuple[Module, str] | tuple[str, None] | None:
+def _origin_step(walk: Walk, module: Module, name: str, value: object) -> tuple[Module | None, str] | None:
+    """Follow one import; None where the name is bound otherwise."""
     for tree in reversed(module.trees):
-        bound = tree.bindings.get(name, [])
-        imports = tree.imports.get(name, [])
+        bound, imports = tree.bindings.get(name, []), tree.imports.get(name, [])
         if bound and not imports:
             return None
-        for imported in [*imports, *(tree.imports.get("*", []) if not bound else [])]:
+        for imported in imports or tree.imports.get("*", []):
             if imported.name is None:
                 continue
             wanted = name if imported.name == "*" else imported.name
             home = absolute(imported, module.globals)
             loaded = sys.modules.get(home)
-            if loaded is None or vars(loaded).get(wanted, MISSING) is not value:
-                if loaded is None or imported.name == "*" or len(imports) > 1 or len(bound) > 1:
-                    continue
-                if walk.live_module(loaded) is not None:
-                    continue
+            if loaded is None or not _gives(walk, loaded, wanted, value, is_only=len(bound) == 1):
+                continue
             live = walk.live_module(loaded)
             if live is not None:
                 return live, wanted
             if not is_own(walk, value):
-                return f"{home}.{wanted}", None
+                return None, f"{home}.{wanted}"
     return None
 
 
-def _import_path(module: types.ModuleType) -> str:
-    return module.__name__
+def _gives(walk: Walk, module: types.ModuleType, name: str, value: object, *, is_only: bool) -> bool:
+    """Tell whether an import from a module gave a value; the only import of a name did, if the module is foreign."""
+    return vars(module).get(name, MISSING) is value or (is_only and walk.live_module(module) is None)
 
 
-def _import_path_in(module: Module, name: str, value: types.ModuleType) -> str:
+def _import_path(module: Module, name: str, value: types.ModuleType) -> str:
     """Return the name under which a foreign module was imported, as written."""
     paths = {
         f"{i.module}.{i.name}" if i.name else i.module for tree in module.trees for i in tree.imports.get(name, [])
@@ -290,10 +288,10 @@ def _import_path_in(module: Module, name: str, value: types.ModuleType) -> str:
     return path if sys.modules.get(path, value) is value else value.__name__
 
 
-def _foreign(walk: Walk, path: str, ref: Ref, context: Context, chain: tuple[str, ...]) -> list[Target]:
+def _foreign(walk: Walk, path: str, ref: Ref, context: Context) -> list[Target]:
     """Resolve a name outside the project, unless the project has put something of its own there."""
-    full = ".".join([path, *chain])
-    found: list[Target] = list(_patched(walk, path, chain))
+    full = ".".join([path, *ref.chain])
+    found: list[Target] = list(_patched(walk, full))
     text = full.removeprefix("builtins.")
     if full in _IMPORTERS:
         return [f"ext:{full}", *_dynamic(walk, ref, context)]
@@ -310,8 +308,9 @@ def _foreign(walk: Walk, path: str, ref: Ref, context: Context, chain: tuple[str
     return [walk.external(full) if path != "builtins" else f"builtin:{text}", *found]
 
 
-def _patched(walk: Walk, path: str, chain: tuple[str, ...]) -> list[Target]:
-    top, *rest = [*path.split("."), *chain]
+def _patched(walk: Walk, path: str) -> list[Target]:
+    """Return the project's own code that stands under a foreign name."""
+    top, *rest = path.split(".")
     here: object = sys.modules.get(top)
     for name in rest:
         if is_module(here) or isinstance(here, type):

@@ -47,7 +47,7 @@ def _note(module: int, path: str) -> None:
     if known is not None and known.module == module:
         return
     try:
-        state, data = os.stat(path), Path(path).read_bytes()
+        state, data = Path(path).stat(), Path(path).read_bytes()
     except OSError:
         return
     _LOADED[path] = _Loaded(module, state.st_size, state.st_mtime_ns, digest_bytes(data))
@@ -60,7 +60,7 @@ def stale_modules(project: Project) -> list[Path]:
 
 def _is_stale(path: str, loaded: _Loaded) -> bool:
     try:
-        state = os.stat(path)
+        state = Path(path).stat()
         if (state.st_size, state.st_mtime_ns) == (loaded.size, loaded.changed_ns):
             return False
         return digest_bytes(Path(path).read_bytes()) != loaded.digest

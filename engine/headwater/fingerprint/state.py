@@ -6,14 +6,16 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headwater.fingerprint.forms import dotted
 from headwater.fingerprint.scopes import FUNCTIONS, Import, Scope, import_of, owner_of
+from headwater.fingerprint.syntax import dotted
 
 if TYPE_CHECKING:
     from headwater.fingerprint.trees import SourceTree
 
 _MUTATORS = frozenset(
-    ["append", "appendleft", "extend", "extendleft", "insert", "pop", "popleft", "popitem", "remove", "clear", "update", "setdefault", "add", "discard", "sort", "reverse", "rotate", "subtract", "move_to_end", "intersection_update", "difference_update", "symmetric_difference_update", "__setitem__", "__delitem__", "seek", "write"]
+    "append appendleft extend extendleft insert pop popleft popitem remove clear update setdefault add discard sort "  # noqa: SIM905  one word a line would hide them
+    "reverse rotate subtract move_to_end intersection_update difference_update symmetric_difference_update "
+    "__setitem__ __delitem__ seek write".split()
 )
 
 

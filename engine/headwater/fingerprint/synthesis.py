@@ -5,33 +5,34 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
 import functools
+import math
 import re
 import types
 import uuid
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from headwater.errors import DefinitionError
 from headwater.fingerprint.functions import cells_of, source_of
-from headwater.fingerprint.objects import is_engine, wrapped_of
+from headwater.fingerprint.objects import LRU_CACHE, is_engine, wrapped_of
 from headwater.fingerprint.plain import is_frozen_data
 from headwater.fingerprint.walk import MISSING, Module, Walk, absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from headwater.fingerprint.forms import Form, Ref
     from headwater.fingerprint.project import Project
     from headwater.fingerprint.trees import Definition, SourceTree
+    from headwater.fingerprint.writing import Form, Ref
 
 _BY_REPR = {
-    **dict.fromkeys((datetime.date, datetime.datetime, datetime.time, datetime.timedelta), "datetime"),
-    datetime.timezone: "datetime",
+    **dict.fromkeys((dt.date, dt.datetime, dt.time, dt.timedelta), "datetime"),
+    dt.timezone: "datetime",
     decimal.Decimal: "decimal",
     fractions.Fraction: "fractions",
     uuid.UUID: "uuid",
@@ -39,9 +40,9 @@ _BY_REPR = {
 _ATOMS = (type(None), bool, int, str, bytes, complex, type(Ellipsis), range, slice)
 
 
-def is_importable(function: Callable[..., object], project: Project) -> bool:
+def is_importable(step: Callable[..., object], project: Project) -> bool:
     """Tell whether workers can import a function by its module and name from the project's files."""
-    function = _plain(function)
+    function = _plain(step)
     module, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     if not isinstance(function, types.FunctionType) or "<" in qualname or not module:
         return False
@@ -112,7 +113,7 @@ class _Maker:
         name = self.fresh(function.__name__, function)
         cells = {k: v for k, v in cells_of(function).items() if v is not function}
         text = f"{name} = {ast.unparse(node)}" if isinstance(node, ast.Lambda) else _renamed(node, name)
-        self.write(name, text, home, forms, cells, definition)
+        self.write(name, text, home, forms=forms, cells=cells, definition=definition)
         return name
 
     def defaults(
@@ -124,7 +125,7 @@ class _Maker:
         values = list(function.__defaults__ or ())
         stay: list[Form] = []
         arguments = [*node.args.posonlyargs, *node.args.args][-len(values) :] if values else []
-        for place, (argument, value) in enumerate(zip(arguments, values)):
+        for place, (argument, value) in enumerate(zip(arguments, values, strict=True)):
             written = self.attempt(value)
             if written is not None:
                 node.args.defaults[place] = written
@@ -188,7 +189,7 @@ class _Maker:
             raise DefinitionError(f"two classes named {cls.__name__!r} are used", hint="rename one of them")
         node = copy.deepcopy(definition.node)
         _Absolute(home).visit(node)
-        self.write(name, ast.unparse(node), home, forms, cells, definition)
+        self.write(name, ast.unparse(node), home, forms=forms, cells=cells, definition=definition)
         return name
 
     def write(
@@ -196,6 +197,7 @@ class _Maker:
         name: str,
         text: str,
         home: Module,
+        *,
         forms: Iterable[Form],
         cells: Mapping[str, object],
         definition: Definition,
@@ -251,7 +253,7 @@ class _Maker:
             return self.function(value)
         if isinstance(value, type):
             return self.klass(value)
-        if isinstance(value, functools._lru_cache_wrapper):  # noqa: SLF001
+        if isinstance(value, LRU_CACHE):
             self.imports.add("import functools")
             limits = value.cache_parameters()
             return f"functools.lru_cache(**{limits!r})({self.expression(value.__wrapped__, where)})"
@@ -272,12 +274,16 @@ class _Maker:
         if kind in _ATOMS:
             return repr(value)
         if kind is float:
-            return repr(value) if value == value and abs(value) != float("inf") else f"float('{value!r}')"  # type: ignore[arg-type,operator]  # noqa: PLR0124
+            return repr(value) if math.isfinite(cast(float, value)) else f"float('{value!r}')"
         if kind in (list, tuple, set, frozenset):
-            items = [self.expression(item, f"{where}[{n}]") for n, item in enumerate(value)]  # type: ignore[arg-type]
+            members = list(cast("list[object]", value))
+            items = [self.expression(item, f"{where}[{n}]") for n, item in enumerate(members)]
             return f"{kind.__name__}([{', '.join(sorted(items) if kind in (set, frozenset) else items)}])"
         if kind is dict:
-            pairs = [(self.expression(k, where), self.expression(v, f"{where}[{k!r}]")) for k, v in value.items()]  # type: ignore[attr-defined]
+            pairs = [
+                (self.expression(k, where), self.expression(v, f"{where}[{k!r}]"))
+                for k, v in cast("dict[object, object]", value).items()
+            ]
             return "{" + ", ".join(f"{k}: {v}" for k, v in pairs) + "}"
         return self.rich(value, where)
 
@@ -322,11 +328,8 @@ class _Maker:
         top, _, rest = qualname.partition(".")
         alias = f"_{(own.name if own else module).replace('.', '_')}_{top}"
         self.imports.add(f"from {own.name if own else module} import {top} as {alias}")
-        return self.unwrapped(alias + (f".{rest}" if rest else ""), here is not value)
-
-    def unwrapped(self, text: str, is_step: bool) -> str:  # noqa: FBT001
-        """Return the expression for the function of a step."""
-        return f"{text}.__wrapped__" if is_step else text
+        text = alias + (f".{rest}" if rest else "")
+        return text if here is value else f"{text}.__wrapped__"  # a step: its function
 
 
 def _is_shared(value: object) -> bool:

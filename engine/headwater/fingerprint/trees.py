@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from headwater.digest import digest_bytes
 from headwater.fingerprint.forms import (
     ClassForm,
-    Form,
     FunctionForm,
     form_of,
     form_of_class,
     form_of_function,
-    is_idle,
-    is_type_checking,
 )
 from headwater.fingerprint.scopes import DEFS, FUNCTIONS, FunctionNode, Import, Scope, imports_in, scopes_in
+from headwater.fingerprint.syntax import is_idle, is_type_checking
+from headwater.fingerprint.writing import Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import CodeType
+
 
 #: Statements that hold other statements of the same scope.
 _BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match)
@@ -220,7 +220,7 @@ def _lambdas(top: ast.stmt) -> Iterator[Definition]:
 
 def _is_inside(code: CodeType, node: FunctionNode | ast.AST) -> bool:
     """Tell whether a code object's columns lie in a lambda, and not merely in one around it."""
-    spans = [(l, c, el, ec) for l, el, c, ec in code.co_positions() if None not in (l, el, c, ec)]
+    spans = [(top, left, end, right) for top, end, left, right in code.co_positions() if right is not None]
     body = getattr(node, "body", None)
     if not spans or not isinstance(body, ast.expr):
         return False
@@ -252,7 +252,9 @@ def bound_names(statement: ast.stmt) -> set[str]:
         node = stack.pop()
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found.add(node.id)
-        elif (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name) or (isinstance(node, ast.ExceptHandler) and node.name):
+        elif (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name) or (
+            isinstance(node, ast.ExceptHandler) and node.name
+        ):
             found.add(node.name)
         inner = ast.iter_child_nodes(node)
         skipped = (*FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

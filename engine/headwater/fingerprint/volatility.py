@@ -7,9 +7,9 @@ import os
 import types
 from typing import TYPE_CHECKING
 
-from headwater.fingerprint.forms import dotted
 from headwater.fingerprint.objects import is_own
 from headwater.fingerprint.scopes import DEFS
+from headwater.fingerprint.syntax import dotted
 from headwater.fingerprint.walk import MISSING, places_of
 
 if TYPE_CHECKING:
@@ -92,30 +92,33 @@ def _volatile_in(
             reads = {volatility_of(".".join([h, *chain])) for h in head}
             found |= {r for r in reads if r}
         elif value is not MISSING and isinstance(inner, ast.Name | ast.Attribute):
-            found |= _volatile_of_value(walk, module, root, chain, value, done)
+            found |= _volatile_of_value(walk, module, (root, *chain), value, done)
     return found
 
 
 def _volatile_of_value(
-    walk: Walk, module: Module, root: str, chain: tuple[str, ...], value: object, done: set[tuple[int, str]]
+    walk: Walk, module: Module, path: tuple[str, ...], value: object, done: set[tuple[int, str]]
 ) -> set[str]:
-    if isinstance(value, types.ModuleType) and chain:
+    if isinstance(value, types.ModuleType) and len(path) > 1:
         live = walk.live_module(value)
-        inner = vars(value).get(chain[0], MISSING)
-        return (
-            _volatile_of_value(walk, live, chain[0], chain[1:], inner, done) if live and inner is not MISSING else set()
-        )
+        inner = vars(value).get(path[1], MISSING)
+        is_known = live is not None and inner is not MISSING
+        return _volatile_of_value(walk, live, path[1:], inner, done) if live and is_known else set()
     if isinstance(value, types.FunctionType):
-        home = walk.module_of(value.__globals__)
-        key = (id(value), value.__qualname__)
-        source = walk.project.source(value.__code__.co_filename)
-        tree = source.tree if source else None
-        if home is None or source is None or tree is None or key in done:
-            return set()
-        done.add(key)
-        found = [_volatile_in(walk, home, source, d.node, done) for d in tree.code_definitions(value.__code__)]
-        return set[str]().union(*found)
-    return volatile_reads(walk, module, root, done)
+        return _volatile_of_function(walk, value, done)
+    return volatile_reads(walk, module, next(iter(path), ""), done)
+
+
+def _volatile_of_function(walk: Walk, function: types.FunctionType, done: set[tuple[int, str]]) -> set[str]:
+    home = walk.module_of(function.__globals__)
+    source = walk.project.source(function.__code__.co_filename)
+    tree = source.tree if source else None
+    key = (id(function), function.__qualname__)
+    if home is None or source is None or tree is None or key in done:
+        return set()
+    done.add(key)
+    found = [_volatile_in(walk, home, source, d.node, done) for d in tree.code_definitions(function.__code__)]
+    return set[str]().union(*found)
 
 
 def _is_project(walk: Walk, value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
 import types
@@ -14,7 +13,7 @@ from headwater.fingerprint.distributions import ENGINE, distributions_of, is_sta
 from headwater.fingerprint.merkle import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ast
 
     from headwater.fingerprint.project import Project, Source
     from headwater.fingerprint.scopes import Import
@@ -60,6 +59,8 @@ class Context:
     cells: dict[str, object] = field(default_factory=dict[str, object])
     source: Source | None = None
     definition: Definition | None = None
+    #: The live function; None where only its source is known.
+    function: types.FunctionType | None = None
     #: At import: what is read from the environment counts by value.
     is_import_time: bool = False
 
@@ -84,11 +85,11 @@ class Walk:
         self.answers: dict[tuple[str, ...], object] = {}
         self._alive: list[object] = []
 
-    def request(self, job: Job, key: tuple[object, ...], payload: object, make: Callable[[], Node]) -> Node:
-        """Return the piece of a key; when it is new, have it built later."""
+    def request(self, job: Job, key: tuple[object, ...], payload: object, node: Node) -> Node:
+        """Return the piece of a key; when it is new, take ``node`` for it and have it filled in later."""
         full = (job, *key)
         if full not in self.nodes:
-            self.nodes[full] = node = make()
+            self.nodes[full] = node
             self._alive.append(payload)  # keys are made of identities: keep the objects alive
             self.queue.append((job, node, payload))
         return self.nodes[full]
@@ -163,9 +164,10 @@ class Walk:
         for part in definition.qualname.split("."):
             here = (here if isinstance(here, dict) else getattr(here, "__dict__", {})).get(part)
         here = getattr(here, "__func__", here)
-        if isinstance(here, types.FunctionType) and source.tree is not None:
-            if definition in source.tree.code_definitions(here.__code__) and here.__globals__ is module.globals:
-                return self.function(here)
+        tree = source.tree
+        if tree is not None and isinstance(here, types.FunctionType) and here.__globals__ is module.globals:
+            found = tree.code_definitions(here.__code__)
+            return self.function(here) if definition in found else self.static(module, source, definition)
         return self.static(module, source, definition)
 
     # Pieces by what they are
@@ -177,37 +179,41 @@ class Walk:
         label = f"{name}.{function.__qualname__}"
         code = function.__code__
         file = self.project.label(code.co_filename) or (module.label if module else "?")
-        make = lambda: Node("function", label, file, code.co_firstlineno)  # noqa: E731
-        return self.request("function", (id(function),), function, make)
+        return self.request("function", (id(function),), function, Node("function", label, file, code.co_firstlineno))
 
     def static(self, module: Module, source: Source, definition: Definition) -> Node:
         """Return the piece of a function or class of which only the source is known."""
         label, line = f"{module.name}.{definition.qualname}", definition.node.lineno
-        make = lambda: Node("function", label, source.label, line)  # noqa: E731
-        return self.request("static", (id(definition.node),), (module, source, definition), make)
+        return self.request(
+            "static", (id(definition.node),), (module, source, definition), Node("function", label, source.label, line)
+        )
 
     def klass(self, cls: type) -> Node:
         """Return the piece of a project class."""
         home = self.module_of_class(cls)
         name = home.name if home else "?"
-        make = lambda: Node("class", f"{name}.{cls.__qualname__}", home.label if home else "?", 0)  # noqa: E731
-        return self.request("class", (id(cls),), cls, make)
+        return self.request(
+            "class", (id(cls),), cls, Node("class", f"{name}.{cls.__qualname__}", home.label if home else "?", 0)
+        )
 
     def module_of_class(self, cls: type) -> Module | None:
         """Return the project module of a class; None for a foreign class."""
-        home = sys.modules.get(cls.__module__) if isinstance(cls.__module__, str) else None
+        home = sys.modules.get(str(cls.__module__))
         return self.live_module(home) if home is not None else None
 
     def name(self, module: Module, name: str) -> Node:
         """Return the piece of a module-level name that holds data."""
-        make = lambda: Node("constant", f"{module.name}.{name}", module.label, 0)  # noqa: E731
-        return self.request("name", (id(module.globals), name), (module, name), make)
+        return self.request(
+            "name",
+            (id(module.globals), name),
+            (module, name),
+            Node("constant", f"{module.name}.{name}", module.label, 0),
+        )
 
     def whole(self, module: Module, why: str) -> Node:
         """Return the piece of a whole module file, for what cannot be seen more closely."""
         self.widen(f"all of {module.label} counts: {why}")
-        make = lambda: Node("module", module.name, module.label, 1)  # noqa: E731
-        return self.request("module", (id(module.globals),), module, make)
+        return self.request("module", (id(module.globals),), module, Node("module", module.name, module.label, 1))
 
     def file(self, name: str, why: str) -> Node | None:
         """Return the piece of a project file that could not be imported."""
@@ -216,8 +222,7 @@ class Walk:
         if source is None:
             return None
         self.widen(f"all of {source.label} counts: {why}")
-        make = lambda: Node("module", name, source.label, 1)  # noqa: E731
-        return self.request("file", (source.label,), (name, source), make)
+        return self.request("file", (source.label,), (name, source), Node("module", name, source.label, 1))
 
     def everything(self, why: str) -> Node:
         """Return the piece that stands for all files of the project."""
