@@ -7,6 +7,7 @@ In a step process the text is read from its file descriptors, by the parent; in 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 import threading
@@ -34,7 +35,9 @@ def masker(secrets: Iterable[str]) -> Callable[[str], str]:
     values: set[str] = set()
     for secret in secrets:
         lines = [line.strip() for line in secret.splitlines()]
-        values |= {secret, repr(secret)[1:-1], *(line for line in lines if len(lines) > 1 and len(line) > 3)}
+        # As it is, as Python and as JSON would quote it, and each line of a longer one.
+        quoted = {repr(secret)[1:-1], repr(secret + "'\"")[1:-4], json.dumps(secret)[1:-1]} if secret else set[str]()
+        values |= {secret, *quoted, *(line for line in lines if len(lines) > 1 and len(line) > 3)}
     ordered = sorted(filter(None, values), key=len, reverse=True)
 
     def mask(text: str) -> str:

@@ -1,0 +1,226 @@
+"""Undeclared reads: what counts, what does not, and what they are worth."""
+# The very calls that are to be seen:
+# ruff: noqa: PTH104, PTH123, PTH208
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from headwater.digest import digest_bytes
+from headwater.observed import ABSENT, UNSTABLE, current, label_of, path_of, value_of
+from headwater.worker.current import Performance, performing
+from headwater.worker.observe import Observer, importing, install, observing
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "data.csv").write_text("a,b\n")
+    (folder / "flow.py").write_text("x = 1\n")
+    return folder
+
+
+@pytest.fixture
+def watch(project, tmp_path, monkeypatch):
+    """Run a function as the body of an attempt and return what it was seen to read."""
+    monkeypatch.chdir(project)
+    install()
+
+    def run(body, **options):
+        code = {str(project / "flow.py")}
+        observer = Observer(project=str(project), skip=(str(tmp_path / "scratch"),), code=code, **options)
+        with performing(Performance()), observing(observer):
+            body()
+        return observer.values()
+
+    return run
+
+
+DATA = digest_bytes(b"a,b\n")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Path("data.csv").read_text(),
+        lambda: open("data.csv", "rb").close(),
+        lambda: os.close(os.open("data.csv", os.O_RDONLY)),
+        lambda: Path("../project/data.csv").read_bytes(),
+        lambda: open(b"data.csv").close(),
+        lambda: __import__("numpy").loadtxt("data.csv", dtype=str, delimiter=","),
+        lambda: __import__("pandas").read_csv("data.csv"),
+        lambda: __import__("pyarrow.csv", fromlist=["csv"]).read_csv("data.csv"),
+        lambda: __import__("pyarrow.csv", fromlist=["csv"]).open_csv("data.csv").close(),
+        lambda: __import__("pyarrow").memory_map("data.csv").close(),
+        lambda: __import__("pyarrow").OSFile("data.csv").close(),
+        lambda: __import__("pyarrow.fs", fromlist=["fs"]).LocalFileSystem().open_input_file("data.csv").close(),
+        lambda: __import__("polars").read_csv("data.csv"),
+        lambda: __import__("polars").scan_csv("data.csv").collect(),
+    ],
+)
+def test_a_read_of_a_project_file_is_seen(watch, read):
+    assert watch(read) == {"project:data.csv": DATA}
+
+
+def test_readers_of_parquet_are_seen_with_all_files_of_a_dataset(watch, project):
+    import pyarrow as pa
+    import pyarrow.dataset
+    import pyarrow.feather
+    import pyarrow.parquet as pq
+
+    table = pa.table({"a": [1]})
+    (project / "set").mkdir()
+    pq.write_table(table, project / "set" / "one.parquet")
+    pq.write_table(table, project / "set" / "two.parquet")
+    pyarrow.feather.write_feather(table, str(project / "x.feather"))
+    assert set(watch(lambda: pq.read_table("set/one.parquet"))) == {"project:set/one.parquet"}
+    assert set(watch(lambda: pq.ParquetFile("set/one.parquet").close())) == {"project:set/one.parquet"}
+    whole = {"project:set", "project:set/one.parquet", "project:set/two.parquet"}
+    assert set(watch(lambda: pyarrow.dataset.dataset("set").to_table())) == whole
+    assert set(watch(lambda: pyarrow.feather.read_table("x.feather"))) == {"project:x.feather"}
+    import pandas as pd
+
+    assert set(watch(lambda: pd.read_parquet("set/two.parquet"))) == {"project:set/two.parquet"}
+
+
+def test_listings_databases_and_threads_are_seen(watch, project):
+    (project / "in").mkdir()
+    (project / "in" / "x").write_text("1")
+    sqlite3.connect(project / "base.db").execute("create table t (x)").connection.close()
+    assert list(watch(lambda: os.listdir("in"))) == ["project:in"]
+    assert list(watch(lambda: [*Path("in").glob("*")])) == ["project:in"]
+    assert list(watch(lambda: [*os.scandir("in")])) == ["project:in"]
+    assert list(watch(lambda: sqlite3.connect("base.db").execute("select * from t"))) == ["project:base.db"]
+
+    def in_thread():
+        thread = threading.Thread(target=Path("data.csv").read_text)
+        thread.start()
+        thread.join()
+
+    assert list(watch(in_thread)) == ["project:data.csv"]
+
+
+def test_what_is_no_undeclared_read(watch, project, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "input.csv").write_text("x")
+
+    def body():
+        (scratch / "input.csv").read_text()
+        Path("flow.py").read_text()  # the bundle's code
+        Path(os.__file__).read_bytes()  # the standard library
+        Path("/proc/self/status").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "own").write_text("1")
+            Path(folder, "own").read_text()
+            os.listdir(folder)
+        Path("made.txt").write_text("mine")
+        Path("made.txt").read_text()
+        os.rename("made.txt", "moved.txt")
+        Path("moved.txt").read_text()
+        Path("new").mkdir()
+        os.listdir("new")
+        with open("log", "a+") as stream:
+            stream.write("x")
+        import wave  # noqa: F401  an import reads files
+
+    assert watch(body) == {}
+
+
+def test_declared_files_may_be_read(watch):
+    read = Path("data.csv").read_text
+    assert watch(read, declared=("data.csv",)) == {}
+    assert watch(read, declared=("*.csv",), is_strict=True) == {}
+
+
+def test_a_strict_step_may_not(watch):
+    def body():
+        with pytest.raises(PermissionError, match=r"data\.csv.*@step\(files=\['data\.csv'\]\)"):
+            Path("data.csv").read_text()
+
+    assert watch(body, is_strict=True) == {}
+
+
+def test_an_absent_file_counts_too(watch):
+    def body():
+        with pytest.raises(FileNotFoundError):
+            Path("settings.toml").read_text()
+
+    assert watch(body) == {"project:settings.toml": ABSENT}
+
+
+def test_a_file_that_is_read_and_then_written_counts_as_it_was_read(watch, project):
+    def body():
+        text = Path("data.csv").read_text()
+        Path("data.csv").write_text(text + "more\n")
+
+    assert watch(body) == {"project:data.csv": DATA}
+
+
+def test_a_file_that_others_change_meanwhile_is_unstable(watch, project):
+    def body():
+        Path("data.csv").read_text()
+        subprocess.run([sys.executable, "-c", "open('data.csv', 'a').write('more')"], check=True)
+
+    assert watch(body) == {"project:data.csv": UNSTABLE}
+
+
+def test_a_folder_counts_as_it_was_listed(watch, project):
+    (project / "in").mkdir()
+    before = value_of(project / "in")
+
+    def body():
+        os.listdir("in")
+        Path("in", "result").write_text("1")
+
+    assert watch(body) == {"project:in": before}
+    assert value_of(project / "in") != before
+
+
+def test_a_file_outside_the_project_is_named_by_its_path(watch, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("x")
+    assert watch(other.read_text) == {f"file:{other}": digest_bytes(b"x")}
+
+
+def test_modules_read_while_they_are_imported(project, monkeypatch):
+    (project / "configured.py").write_text("import json\nCONFIG = open('config.json').read()\n")
+    (project / "config.json").write_text("{}")
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(str(project))
+    with importing(str(project)) as reads:
+        import configured  # noqa: F401
+    assert list(reads.values()) == ["project:config.json"]
+    assert reads.is_current()
+    (project / "config.json").write_text("{'changed': 1}")
+    assert not reads.is_current()
+    del sys.modules["configured"]
+
+
+def test_labels_and_their_values_now(project):
+    assert label_of(str(project / "a" / "b"), str(project)) == "project:a/b"
+    assert path_of("project:a/b", str(project)) == project / "a" / "b"
+    assert path_of("file:/a/b", str(project)) == Path("/a/b")
+    assert current("project:data.csv", str(project)) == DATA
+    assert current("project:nothing", str(project)) == ABSENT
+    assert current("project:flow.py/nothing", str(project)) == ABSENT
+    listing = current("project:.", str(project))
+    (project / "__pycache__").mkdir()
+    assert current("project:.", str(project)) == listing
+    (project / "new").write_text("")
+    assert current("project:.", str(project)) != listing
+
+
+def test_nothing_is_watched_outside_attempts(project):
+    install()
+    observer = Observer(project=str(project))
+    with observing(observer):
+        (project / "data.csv").read_text()
+    assert observer.values() == {}

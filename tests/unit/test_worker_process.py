@@ -1,0 +1,238 @@
+"""Step processes: warm, bound to their code, and never in each other's way."""
+
+import dataclasses
+import os
+import threading
+import time
+
+import pytest
+
+from headwater.bundle import PROJECT, make_bundle
+from headwater.testing.bench import Bench, is_alive, wait_for
+from headwater.types import Fault, Resources
+from headwater.worker.frames import Frames, read_frame, write_frame
+from headwater.worker.pool import StepPool
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def pool(bench):
+    pool = StepPool(name="trial", project=str(bench.project), most=2)
+    yield pool
+    pool.close()
+
+
+def attempt_at(bench, text, function="f", *, on_disk=None, **changes):
+    """An attempt at a function of a module `code` of this text."""
+    path = bench.project / "code_here.py"
+    bundle = make_bundle({PROJECT: bench.project}, {path: text.encode()})
+    digest = bench.store.put(bundle.encode())
+    call = {"function": f"code_here:{function}"}
+    return bench.attempt(function, **({"call": call, "bundle": digest} | changes))
+
+
+def perform(pool, bench, *attempts):
+    outcomes = []
+    pool.perform(attempts, on_line=bench.sink, on_outcome=outcomes.append)
+    return outcomes
+
+
+PID = "import os\n\ndef f():\n    return os.getpid()\n"
+
+
+def test_a_process_is_used_again_for_its_bundle_only(pool, bench):
+    same = [attempt_at(bench, PID) for _ in range(2)]
+    other = attempt_at(bench, PID + "# other\n")
+    first, second, third = (bench.value(outcome) for outcome in perform(pool, bench, *same, other))
+    assert first == second != third
+
+
+def test_another_environment_needs_another_process(pool, bench):
+    one = attempt_at(bench, PID)
+    two = dataclasses.replace(attempt_at(bench, PID), environment={**one.environment, "packages": {"pyarrow": "0"}})
+    first, second, third = perform(pool, bench, one, two, attempt_at(bench, PID))
+    assert second.failure.fault is Fault.CONFIG
+    assert bench.value(first) == bench.value(third)
+
+
+def test_a_strict_step_has_its_process_to_itself(pool, bench):
+    attempts = [attempt_at(bench, PID, strict=True) for _ in range(2)]
+    pids = [bench.value(outcome) for outcome in perform(pool, bench, *attempts)]
+    assert len(set(pids)) == 2
+    assert not any(map(is_alive, pids))
+
+
+def test_what_modules_read_counts_for_every_attempt_and_ages_the_process(pool, bench):
+    text = "import os\nWORD = open('word.txt').read()\n\ndef f():\n    return WORD, os.getpid()\n"
+    (bench.project / "word.txt").write_text("old")
+    first, second = perform(pool, bench, attempt_at(bench, text), attempt_at(bench, text))
+    assert list(first.observed) == list(second.observed) == ["project:word.txt"]
+    assert bench.value(first) == bench.value(second)
+    (bench.project / "word.txt").write_text("new!")
+    [third] = perform(pool, bench, attempt_at(bench, text))
+    assert bench.value(third)[0] == "new!"
+    assert bench.value(third)[1] != bench.value(second)[1]
+    assert third.observed != first.observed
+
+
+def test_no_more_idle_processes_than_asked_for(pool, bench):
+    pids = [bench.value(perform(pool, bench, attempt_at(bench, PID + f"# {n}\n"))[0]) for n in range(5)]
+    assert sum(map(is_alive, pids)) <= 2
+    pool.trim(0)
+    assert not any(map(is_alive, pids))
+
+
+def test_a_step_that_forks_and_comes_back_twice_is_told_once(pool, bench):
+    text = "import os\n\ndef f():\n    os.fork()\n    return os.getpid()\n"
+    outcomes = perform(pool, bench, attempt_at(bench, text), attempt_at(bench, text))
+    assert len({bench.value(outcome) for outcome in outcomes}) == 1
+
+
+def test_text_of_subprocesses_and_of_native_code_is_taken(pool, bench):
+    text = "import ctypes, os\n\ndef f():\n    os.system('echo from a shell')\n    ctypes.CDLL(None).puts(b'from C')\n"
+    attempt = attempt_at(bench, text)
+    perform(pool, bench, attempt)
+    assert sorted(bench.texts(attempt.attempt_id, "stdout")) == ["from C", "from a shell"]
+
+
+def test_lines_come_while_the_step_runs(pool, bench):
+    text = "import time\n\ndef f():\n    print('now')\n    time.sleep(30)\n"
+    attempt = attempt_at(bench, text)
+    thread = threading.Thread(target=perform, args=(pool, bench, attempt))
+    thread.start()
+    end = time.monotonic() + 20
+    while not bench.lines and time.monotonic() < end:
+        time.sleep(0.01)
+    pool.stop([attempt.attempt_id])
+    thread.join()
+    assert [line.text for line in bench.lines] == ["now"]
+
+
+def test_a_cancelled_step_may_clean_up_within_its_grace(pool, bench):
+    mark = bench.outside / "mark"
+    text = f"""
+import time
+
+def f():
+    try:
+        open({str(mark)!r}, "w").write("running")
+        time.sleep(60)
+    finally:
+        open({str(mark)!r} + ".clean", "w").write("cleaned")
+"""
+    outcomes = []
+    attempt = attempt_at(bench, text)
+    thread = threading.Thread(target=lambda: outcomes.extend(perform(pool, bench, attempt)))
+    thread.start()
+    wait_for(mark)
+    pool.stop([attempt.attempt_id], 20)
+    thread.join()
+    assert outcomes[0].failure.fault is Fault.CANCELLED
+    assert wait_for(mark.with_name("mark.clean")) == "cleaned"
+
+
+def test_a_step_that_ignores_the_interrupt_is_killed_after_its_grace(pool, bench):
+    mark = bench.outside / "mark"
+    text = f"""
+import signal, time
+
+def f():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    open({str(mark)!r}, "w").write("running")
+    time.sleep(60)
+"""
+    outcomes = []
+    attempt = attempt_at(bench, text)
+    thread = threading.Thread(target=lambda: outcomes.extend(perform(pool, bench, attempt)))
+    thread.start()
+    wait_for(mark)
+    pool.stop([attempt.attempt_id], 0.2)
+    thread.join(20)
+    assert outcomes[0].failure.fault is Fault.CANCELLED
+
+
+def test_an_attempt_cancelled_before_it_began_never_runs(pool, bench):
+    mark = bench.outside / "mark"
+    attempt = bench.attempt("count", inputs={"path": str(mark)})
+    pool.stop([attempt.attempt_id])
+    [outcome] = perform(pool, bench, attempt)
+    assert outcome.failure.fault is Fault.CANCELLED
+    assert not mark.exists()
+
+
+def test_a_store_or_a_bundle_that_is_not_there_is_a_config_fault(pool, bench):
+    nowhere = dataclasses.replace(bench.attempt("limit"), store=str(bench.outside / "none"))
+    missing = dataclasses.replace(bench.attempt("limit"), bundle="0" * 64)
+    for outcome in perform(pool, bench, nowhere, missing):
+        assert outcome.failure.fault is Fault.CONFIG
+    assert bench.value(perform(pool, bench, bench.attempt("limit"))[0]) == 3
+
+
+def test_a_module_that_cannot_be_imported_is_the_users_with_its_lines(pool, bench):
+    first, second = perform(pool, bench, attempt_at(bench, "import no_such_module\n"), attempt_at(bench, "x = 1\n"))
+    assert (first.failure.fault, first.failure.kind) == (Fault.USER, "ModuleNotFoundError")
+    assert "    import no_such_module" in first.failure.traceback
+    assert (second.failure.fault, second.failure.kind) == (Fault.USER, "AttributeError")
+
+
+def test_memory_is_that_of_the_attempt(pool, bench):
+    text = "def f(size):\n    return len(bytearray(size))\n"
+    large = attempt_at(bench, text, inputs={"size": 300_000_000})
+    small = attempt_at(bench, text, inputs={"size": 1_000})
+    one, two = perform(pool, bench, large, small)
+    assert one.peak_memory > 300_000_000 > two.peak_memory > 1_000_000
+
+
+def test_children_count_for_the_memory_limit(pool, bench):
+    text = "import subprocess, sys\n\ndef f():\n"
+    text += "    subprocess.run([sys.executable, '-c', 'x = bytearray(400_000_000); import time; time.sleep(60)'])\n"
+    [outcome] = perform(pool, bench, attempt_at(bench, text, resources=Resources(memory="200MB")))
+    assert (outcome.failure.fault, outcome.failure.kind) == (Fault.RESOURCE, "MemoryLimit")
+
+
+def test_a_process_has_a_readable_name_and_its_own_group(pool, bench):
+    outcome = perform(pool, bench, attempt_at(bench, PID))[0]
+    pid = bench.value(outcome)
+    with open(f"/proc/{pid}/cmdline", "rb") as stream:  # noqa: PTH123
+        assert b"headwater-step\0trial-0\0" in stream.read()
+    assert outcome.worker == "trial-0"
+    assert os.getpgid(pid) == pid != os.getpgid(0)
+
+
+def test_nothing_is_left_in_the_temporary_folder(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    pool = StepPool(name="trial", project=str(bench.project), most=1)
+    text = "import tempfile\n\ndef f():\n    return tempfile.mkdtemp()\n"
+    [outcome] = perform(pool, bench, attempt_at(bench, text))
+    assert str(bench.value(outcome)).startswith(str(tmp_path / "tmp"))
+    pool.close()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_frames_come_together_from_pieces():
+    read, write = os.pipe()
+    messages = [{"a": 1}, {"text": "é" * 10_000, "odd": "\ud800"}]
+    data = b""
+    for message in messages:
+        threading.Thread(target=write_frame, args=(write, message)).start()
+        assert read_frame(read) == message
+    os.close(write)
+    assert read_frame(read) is None
+    os.close(read)
+    read, write = os.pipe()
+    for message in messages:
+        write_frame(write, message)
+    os.close(write)
+    while piece := os.read(read, 7):
+        data += piece
+    frames = Frames()
+    assert [found for n in range(0, len(data), 5) for found in frames.feed(data[n : n + 5])] == messages
+    os.close(read)
