@@ -36,6 +36,7 @@ from headwater.schedule import (
     Woken,
     shortages,
 )
+from headwater.schedule.state import Phase
 from headwater.types import Fault, Resources, Retry, RunStatus, StepStatus
 
 LIMITS = Limits(backends={"near": Resources(cpus=4, memory="8GB"), "far": None}, groups={"gpu": 1})
@@ -570,3 +571,28 @@ def test_patience_can_be_set():
     run = Run(step("a"), limits=Limits(backends=LIMITS.backends, patience=Patience(lost_times=0)))
     run.miss("a")
     assert run.fail("a", Fault.LOST)[-1] == Finished(RunStatus.FAILED)
+
+
+# --------------------------------------------------------------------------------------------------------- validation
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "message"),
+    [
+        (lambda s: s._steps["b"].edges.clear(), "c misses 0 inputs, but counts 1"),
+        (lambda s: setattr(s._steps["c"], "missing", 0), "c misses 1 inputs, but counts 0"),
+        (lambda s: s._queue.release(s._steps["a"].lane), "near counts"),
+        (lambda s: setattr(s._steps["a"], "status", StepStatus.PENDING), "a went from running to pending"),
+        (lambda s: s._books.move(s._steps["c"], Phase.READY), "c is READY, though b is not there"),
+        (lambda s: setattr(s._queue.whole, "used", 7), "the run counts 7"),
+        (lambda s: setattr(s._books, "status", RunStatus.SUCCEEDED), "the run is succeeded, but 2 steps are under way"),
+        (lambda s: s._books.settle(s._steps["c"], StepStatus.SKIPPED), "c was skipped without a cause"),
+        (lambda s: s._books.rest(s._steps["b"], 1.0) or s._books.resting.clear(), "rests"),
+    ],
+)
+def test_validate_sees_what_is_wrong(sabotage, message):
+    run = Run(step("a"), step("b"), step("c", "b"))
+    run.miss("a")
+    sabotage(run.scheduler)
+    with pytest.raises(AssertionError, match=message):
+        run.scheduler.validate()
