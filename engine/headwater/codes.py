@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -95,7 +94,7 @@ class CodeBook:
             patterns += cast("list[str]", cast("Mapping[str, Json]", node.call).get("files") or [])
         found: dict[str, str] = {}
         for pattern in patterns:
-            matches = sorted(glob.glob(pattern, root_dir=self._project.root, recursive=True))
+            matches = sorted(self._project.root.glob(pattern))
             if not matches:
                 raise DefinitionError(
                     f"step '{node.name}' declares a file that is not there",
@@ -103,9 +102,8 @@ class CodeBook:
                     hint="mend the path; it is relative to the project's folder",
                 )
             for match in matches:
-                path = Path(self._project.root, match)
-                if path.is_file():
-                    found[Path(match).as_posix()] = self._sources.digest(path)
+                if match.is_file():
+                    found[match.relative_to(self._project.root).as_posix()] = self._sources.digest(match)
         return found
 
     def entries(self, nodes: Mapping[str, Node]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,8 +31,6 @@ from typing import TYPE_CHECKING, cast
 from headwater.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headwater.digest import Json
 
 STORE_VARIABLE = "HEADWATER_STORE"
@@ -39,7 +38,7 @@ FILE = "headwater.toml"
 DEFAULT_STORE = ".headwater"
 DEFAULT_BACKEND = "dask"
 
-_TOP = {
+_TOP: Mapping[str, type | tuple[type, ...]] = {
     "store": str,
     "backend": str,
     "concurrency": int,
@@ -49,7 +48,14 @@ _TOP = {
     "keep": int,
     "profile": dict,
 }
-_STEP = {"backend": str, "resources": dict, "timeout": (str, int, float), "retry": int, "priority": int}
+_PROFILE = {key: kind for key, kind in _TOP.items() if key != "profile"}
+_STEP: Mapping[str, type | tuple[type, ...]] = {
+    "backend": str,
+    "resources": dict,
+    "timeout": (str, int, float),
+    "retry": int,
+    "priority": int,
+}
 _NONE: Mapping[str, Json] = MappingProxyType({})
 
 
@@ -85,7 +91,9 @@ class Profile:
         return _NONE
 
 
-def load_profile(project: Path, *, name: str | None = None, store: str | None = None, backend: str | None = None) -> Profile:
+def load_profile(
+    project: Path, *, name: str | None = None, store: str | None = None, backend: str | None = None
+) -> Profile:
     """Read a project's settings, overlay the chosen profile, then the arguments given here.
 
     The store is, first that is there: the argument, ``HEADWATER_STORE``, the profile's, ``.headwater`` in the project.
@@ -103,7 +111,7 @@ def load_profile(project: Path, *, name: str | None = None, store: str | None = 
                 hint=f"add a table [profile.{name}] to {FILE}",
             )
         overlay = profiles[name]
-        _check(overlay, {key: kind for key, kind in _TOP.items() if key != "profile"}, source, f"profile.{name}.")
+        _check(overlay, _PROFILE, source, f"profile.{name}.")
         merged = _overlay(merged, overlay)
     for step, table in cast("dict[str, dict[str, Json]]", merged.get("steps", {})).items():
         _check(table, _STEP, source, f"steps.{step}.")

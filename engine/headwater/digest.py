@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     class Hasher(Protocol):
         """An incremental BLAKE3 hasher."""
 
-        def update(self, data: bytes | memoryview, /) -> object: ...
-        def hexdigest(self) -> str: ...
+        def update(self, data: bytes | memoryview, /) -> object:
+            """Take in more bytes."""
+            ...
+
+        def hexdigest(self) -> str:
+            """Return the digest of all bytes so far."""
+            ...
 
 
 #: BLAKE3-256 as 64 lowercase hexadecimal digits.
 Digest: TypeAlias = str
 
 #: What JSON can say.
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 DIGEST_LENGTH = 64
 _CHUNK = 1 << 20
@@ -36,14 +41,14 @@ _CHUNK = 1 << 20
 
 def new_hasher() -> Hasher:
     """Return an incremental BLAKE3 hasher, for data that arrives in pieces."""
-    import blake3  # noqa: PLC0415  imported when first used, so that `import headwater` stays light
+    import blake3
 
     return blake3.blake3()
 
 
 def digest_bytes(data: bytes | memoryview) -> Digest:
     """Return the digest of some bytes."""
-    import blake3  # noqa: PLC0415
+    import blake3
 
     return blake3.blake3(data).hexdigest()
 
@@ -62,9 +67,7 @@ def canonical(document: object) -> bytes:
 
     Raises ValueError for NaN or an infinity and TypeError for what JSON cannot say.
     """
-    return json.dumps(
-        document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def digest_of(document: object) -> Digest:

@@ -41,8 +41,8 @@ def describe_git(project: Path) -> tuple[dict[str, Json] | None, bytes]:
 
 def _git(folder: Path, *words: str) -> bytes | None:
     try:
-        done = subprocess.run(  # noqa: S603  a fixed program with fixed words
-            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *words],  # noqa: S607  as on the user's PATH
+        done = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *words],
             capture_output=True,
             timeout=_GIT_SECONDS,
             check=False,

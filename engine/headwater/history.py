@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
+from headwater.artifacts import Artifact, references
 from headwater.errors import Corrupt, ObjectMissing
 from headwater.rebuild import Past
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from headwater.condemned import Saviour
     from headwater.digest import Digest, Json
     from headwater.index import Index
     from headwater.store import Store
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
 class StoreHistory:
     """Look-ups in the index of one store, for one pipeline."""
 
-    def __init__(self, index: Index, traces: Traces, store: Store, pipeline: str) -> None:
+    def __init__(
+        self, index: Index, traces: Traces, store: Store, pipeline: str, *, saviour: Saviour | None = None
+    ) -> None:
         self._index, self._traces, self._store, self._pipeline = index, traces, store, pipeline
+        #: Keeps what is relied on from being removed; None for a plan, which writes nothing.
+        self._saviour = saviour
 
     def by_base(self, base: Digest) -> Sequence[Trace]:
         """Return the traces of a base, the one to prefer first."""
@@ -43,8 +49,13 @@ class StoreHistory:
 
     def lost(self, trace: Trace) -> bool:
         """Tell whether an output of a trace is not in the store any more."""
-        wanted = {digest for document in trace.outputs.values() for digest in objects_of(cast("_Document", document))}
-        return bool(wanted) and bool(self._store.missing(wanted))
+        try:
+            wanted = needed(trace.outputs, self._store)
+        except (ObjectMissing, Corrupt):
+            return True
+        if not wanted:
+            return False
+        return bool(self._store.missing(wanted)) or (self._saviour is not None and bool(self._saviour.save(wanted)))
 
     def _document(self, digest: str) -> Json:
         try:
@@ -53,14 +64,12 @@ class StoreHistory:
             return None  # only the words of a reason depend on it
 
 
-if TYPE_CHECKING:
-    _Document = Mapping[str, Json]
-
-
-def objects_of(document: Mapping[str, Json]) -> Iterator[Digest]:
-    """Yield the objects that an artifact needs: its body unless it travels inline, and what the body refers to."""
-    if document.get("inline") is None:
-        yield cast("str", document["digest"])
-    meta = document.get("meta")
-    if isinstance(meta, dict):
-        yield from cast("list[str]", meta.get("refs") or [])
+def needed(outputs: Mapping[str, Json], store: Store) -> set[Digest]:
+    """Return the objects that some artifacts need: bodies that do not travel inline, and what these refer to."""
+    found: set[Digest] = set()
+    for document in outputs.values():
+        artifact = Artifact.from_document(cast("Mapping[str, Json]", document))
+        found.update(references(artifact, store))
+        if artifact.inline is not None:
+            found.discard(artifact.digest)
+    return found

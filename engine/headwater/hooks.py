@@ -47,7 +47,7 @@ def manager() -> pluggy.PluginManager:
     """Return a plugin manager with the specifications and every installed listener that can be loaded."""
     made = pluggy.PluginManager(PROJECT)
     made.add_hookspecs(Hooks)
-    from headwater import providers  # noqa: PLC0415  scans entry points
+    from headwater import providers
 
     for name, point in providers.names("hook").items():
         made.register(point.load(), name=name)

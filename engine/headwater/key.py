@@ -75,7 +75,7 @@ def identity(tree: Json) -> Json:
     ``{"dict": {...}}`` or ``{"data": {"type": ..., "fields": {...}}}``. A plain value counts as the artifact that it
     would be, so that a constant and an equal result of a step are the same input.
     """
-    assert isinstance(tree, dict)  # noqa: S101  trees are made by the engine alone
+    assert isinstance(tree, dict)
     match tree:
         case {"artifact": dict(document)}:
             meta = document.get("meta")
@@ -108,10 +108,11 @@ class PartChange:
 
 def compare_parts(old: Mapping[str, Json], new: Mapping[str, Json]) -> Sequence[PartChange]:
     """Return what differs between two documents of key parts, in a fixed order."""
-    changes: list[PartChange] = []
-    for part in ("scheme", "kind", "code", "whole"):
-        if old.get(part) != new.get(part):
-            changes.append(PartChange(part, "", old.get(part), new.get(part)))
+    changes = [
+        PartChange(part, "", old.get(part), new.get(part))
+        for part in ("scheme", "kind", "code", "whole")
+        if old.get(part) != new.get(part)
+    ]
     for part, word in (
         ("inputs", "input"),
         ("files", "file"),

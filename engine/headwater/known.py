@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from headwater.expr import RESULT, Const, Data, Dict, Either, Gather, Out, Param, Seq, evaluate, is_true, parts, pick_value
+from headwater.expr import (
+    RESULT,
+    Const,
+    Data,
+    Dict,
+    Either,
+    Gather,
+    Out,
+    Param,
+    Seq,
+    evaluate,
+    is_true,
+    parts,
+    pick_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,7 +185,7 @@ class Known:
             return {"value": value}
         match value:
             case {"$": "file" | "dir"}:
-                return {"artifact": dict(self._ingest(value))}
+                return {"artifact": dict(self._ingest(cast("Mapping[str, Json]", value)))}
             case list(items):
                 return {"list": [self._lift(item) for item in items]}
             case {"$": "tuple", "v": list(items)}:

@@ -191,7 +191,15 @@ def _mismatch(schema: Schema, value: object, hint: str | None = None) -> _Mismat
 
 
 def _typed_optional(schema: Schema, value: object) -> Json:
-    return None if value is None else typed(_without_none(schema), value)
+    return None if value is None else _or_none(schema, typed, value)
+
+
+def _or_none(schema: Schema, convert: Callable[[Schema, Any], Json], value: object) -> Json:
+    """Convert by the schema inside; what is told on a mismatch says that none is allowed, too."""
+    try:
+        return convert(_without_none(schema), value)
+    except _Mismatch as wrong:
+        raise wrong if wrong.path else _mismatch(schema, wrong.value, wrong.hint) from None
 
 
 def _typed_choice(schema: Schema, value: object) -> Json:
@@ -303,7 +311,7 @@ _FORMS: tuple[tuple[Callable[[Schema], bool], _Convert], ...] = (
 
 def _text(schema: Schema, text: str) -> Json:
     if "anyOf" in schema:
-        return None if text.lower() in _NONE else _text(_without_none(schema), text)
+        return None if text.lower() in _NONE else _or_none(schema, _text, text)
     if "enum" in schema:
         choices = cast("list[Json]", schema["enum"])
         return typed(schema, next((choice for choice in choices if _spelling(choice) == text), text))

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from headwater.definition import Definition
@@ -14,6 +15,8 @@ from headwater.digest import canonical
 from headwater.errors import Corrupt, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headwater.digest import Digest, Json
     from headwater.store import Store
 
@@ -30,6 +33,10 @@ class Version:
     #: The code that it was first stored with.
     bundle: Digest
     time: float
+    #: Who signed the code.
+    mac: Json = None
+    #: Compiled entry → entry in the bundle, where the two differ.
+    entries: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def document(self) -> dict[str, Json]:
         """Return it as JSON."""
@@ -66,7 +73,9 @@ def find(store: Store, name: str, number: int | None = None) -> Version:
     return wanted[-1]
 
 
-def publish(store: Store, definition: Definition, bundle: Digest) -> Version:
+def publish(
+    store: Store, definition: Definition, bundle: Digest, *, mac: Json, entries: Mapping[str, str]
+) -> Version:
     """Store a definition; a changed one gets the next number of its name, an unchanged one keeps its own."""
     data = canonical(definition.document())
     digest = definition.digest
@@ -77,11 +86,13 @@ def publish(store: Store, definition: Definition, bundle: Digest) -> Version:
     store.put(data)
     number = existing[-1].number + 1 if existing else 1
     while True:
-        version = Version(definition.name, number, digest, bundle, store.now())
+        version = Version(definition.name, number, digest, bundle, store.now(), mac, entries)
         entry: dict[str, Json] = {
             "headwater": FORMAT,
             "definition": digest,
             "bundle": bundle,
+            "mac": mac,
+            "entries": cast("Json", dict(entries)),
             "time": version.time,
         }
         if store.create(_path(definition.name, number), canonical(entry)):
@@ -105,6 +116,14 @@ def _read(store: Store, name: str, child: str) -> Version:
     path = f"pipelines/{name}/{child}"
     try:
         entry = json.loads(store.read(path) or b"")
-        return Version(name, int(child), entry["definition"], entry["bundle"], entry["time"])
+        return Version(
+            name,
+            int(child),
+            entry["definition"],
+            entry["bundle"],
+            entry["time"],
+            entry.get("mac"),
+            entry.get("entries") or {},
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt("the number of a definition cannot be read", facts={"path": path}, hint="hw fsck") from error

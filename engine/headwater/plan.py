@@ -115,7 +115,7 @@ class Plan:
         width = max((len(step.name) for step in self.steps), default=0)
         lines = [f"{_WORDS[step.action]:<8} {step.name:<{width}}  {step.reason}" for step in self.steps]
         counts = {action: sum(step.action == action for step in self.steps) for action in _WORDS}
-        total = ", ".join(f"{count} {_WORDS[cast('Action', action)]}" for action, count in counts.items() if count)
+        total = ", ".join(f"{count} {_WORDS[action]}" for action, count in counts.items() if count)
         return "\n".join([*lines, f"{self.pipeline}: {total or 'nothing to do'}"])
 
     def _repr_pretty_(self, printer: object, cycle: bool) -> None:  # noqa: FBT001  IPython's own protocol
@@ -219,7 +219,7 @@ class _Survey:
             )
         self._add_decision(node, decision)
         if decision.trace is not None:
-            self.known.outputs[name] = decision.trace.outputs
+            self.known.outputs[name] = cast("Mapping[str, Mapping[str, Json]]", decision.trace.outputs)
         elif node.kind == "condition":
             self.known.outputs[name] = verdict_of(node, self.known)
         else:
@@ -328,8 +328,7 @@ def agree(plan: Plan, decision: Decision) -> None:
         return
     if foreseen.action != decision.action or (foreseen.key is not None and foreseen.key != decision.key):
         raise PlanMismatch(
-            f"the plan said that step '{decision.step}' would be: {foreseen.action}; now it would be: {decision.action}",
+            f"step '{decision.step}' would now be: {decision.action}; the plan said: {foreseen.action}",
             facts={"planned": foreseen.reason, "now": decision.reason},
             hint="plan again: something changed since",
         )
-

@@ -25,7 +25,7 @@ _OWN = "headwater"
 @functools.cache
 def names(kind: str) -> Mapping[str, EntryPoint]:
     """Return the providers of a kind by name, in alphabetical order; nothing is imported."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  a few milliseconds, and most commands need none
+    from importlib.metadata import entry_points
 
     found: dict[str, EntryPoint] = {}
     bare = os.environ.get(PLUGINS_VARIABLE) == "none"

@@ -171,7 +171,7 @@ class Rebuilder:
         age = self._now() - trace.time
         if node.options.fresh is not None and age > node.options.fresh:
             return f"its result is {_duration(age)} old; at most {_duration(node.options.fresh)} was allowed"
-        if not trace.trusted and _has_pickle(trace.outputs.values()):
+        if not trace.trusted and _has_pickle(cast("Iterable[Mapping[str, Json]]", trace.outputs.values())):
             return f"its stored result is a pickle written by the untrusted key {trace.signer}"
         if self._history.lost(trace):
             return "its stored result is gone"
@@ -295,7 +295,7 @@ def _short(tree: Json) -> str:
         return ""
     value = tree["value"]
     text = repr(value)
-    return text if len(text) <= 40 and not isinstance(value, dict) else ""  # noqa: PLR2004  what fits beside another
+    return text if len(text) <= 40 and not isinstance(value, dict) else ""
 
 
 def types_in(trees: Iterable[Json]) -> set[str]:

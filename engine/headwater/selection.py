@@ -1,4 +1,4 @@
-"""Which steps of a graph somebody asked for: ``--only``, ``--from``, ``--until``; and which must run anew: ``--force``."""
+"""Which steps of a graph somebody asked for (``--only``, ``--from``, ``--until``), and which run anew (``--force``)."""
 
 from __future__ import annotations
 
@@ -85,4 +85,4 @@ def _check(graph: Graph, name: str) -> None:
 
 def _listed(names: Iterable[str]) -> str:
     shown = list(names)
-    return ", ".join(shown[:20]) + (f", and {len(shown) - 20} more" if len(shown) > 20 else "")  # noqa: PLR2004
+    return ", ".join(shown[:20]) + (f", and {len(shown) - 20} more" if len(shown) > 20 else "")

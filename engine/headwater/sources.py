@@ -59,7 +59,8 @@ class Sources:
 
     def _look_up(self, name: str, identity: tuple[int, int, int]) -> Digest | None:
         row = self._execute(
-            "select digest, noted from source where path = ? and size = ? and mtime = ? and inode = ?", (name, *identity)
+            "select digest, noted from source where path = ? and size = ? and mtime = ? and inode = ?",
+            (name, *identity),
         )
         return None if row is None or _is_racy(identity[1], cast("int", row[1])) else str(row[0])
 

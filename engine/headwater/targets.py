@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
+    from headwater.digest import Digest
     from headwater.fingerprint import Project
 
 _STORED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)@(?P<version>\d+|latest)")
@@ -39,7 +40,13 @@ class Compiled:
     functions: Mapping[str, Callable[..., object]]
     project: Project
     #: TARGET as it was given, if it was.
-    target: str = ""
+    target: str
+    #: Where files that the pipeline names are looked for; the code itself may lie elsewhere.
+    root: Path
+    #: Compiled entry → entry in the code bundle, where functions were written into modules of their own.
+    entries: Mapping[str, str] | None = None
+    #: Digest of the code, where it is a recorded one.
+    bundle: Digest | None = None
 
 
 def stored_name(target: str) -> tuple[str, int | None] | None:
@@ -193,16 +200,17 @@ def _is_own(pipeline: Pipeline[..., object], module: ModuleType) -> bool:
     return pipeline.function.__module__ == module.__name__
 
 
-def functions_of(definition: Definition) -> dict[str, Callable[..., object]]:
+def functions_of(definition: Definition, entries: Mapping[str, str] | None = None) -> dict[str, Callable[..., object]]:
     """Import the functions that a definition names; raises TargetError where one is not there."""
-    from headwater.author.step import function_of  # noqa: PLC0415
+    from headwater.author.step import function_of
 
     found: dict[str, Callable[..., object]] = {}
     for node in definition.graph.nodes.values():
         if node.kind != "function":
             continue
-        module, _, path = cast("str", node.call).partition(":")
-        thing: object = _import(module, cast("str", node.call))
+        entry = cast("str", node.call)
+        module, _, path = (entries or {}).get(entry, entry).partition(":")
+        thing: object = _import(module, entry)
         for part in path.split("."):
             thing = getattr(thing, part, None)
         if not callable(thing):

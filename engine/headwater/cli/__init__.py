@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     class Command(Protocol):
         """A command's module."""
 
-        def arguments(self, parser: argparse.ArgumentParser) -> None: ...
-        def run(self, args: argparse.Namespace) -> int: ...
+        def arguments(self, parser: argparse.ArgumentParser) -> None:
+            """Add the command's arguments."""
+            ...
+
+        def run(self, args: argparse.Namespace) -> int:
+            """Carry the command out; return the exit status."""
+            ...
 
 
 #: Command → one sentence. The order is that of a first day with headwater.
@@ -66,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE.format(commands="\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())), end="")
         return 0
     if words[0] in ("-V", "--version"):
-        from headwater import __version__  # noqa: PLC0415
+        from headwater import __version__
 
         print(f"headwater {__version__}")
         return 0
@@ -76,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unknown(word: str) -> int:
-    import difflib  # noqa: PLC0415
+    import difflib
 
     near = difflib.get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean 'hw {near[0]}'?" if near else "hw --help lists the commands"
@@ -86,7 +91,7 @@ def _unknown(word: str) -> int:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """Return the parser of one command."""
-    import argparse  # noqa: PLC0415
+    import argparse
 
     command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))
     parser = argparse.ArgumentParser(
@@ -102,7 +107,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 def _guarded(name: str, words: Sequence[str]) -> int:
     """Run one command; an error becomes its message on stderr and its exit status."""
-    from headwater.errors import HeadwaterError  # noqa: PLC0415
+    from headwater.errors import HeadwaterError
 
     args = parser_of(name).parse_intermixed_args(words) if name != "debug" else parser_of(name).parse_args(words)
     command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))

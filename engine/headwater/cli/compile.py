@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    from headwater.digest import canonical  # noqa: PLC0415
+    from headwater.digest import canonical
 
     workspace = options.workspace(args)
     if args.publish:

@@ -64,6 +64,7 @@ class Plain:
 
     def running(self, step: StepName, attempt: int, backend: str | None) -> None:
         """Say that a step begins; a first attempt is told by its end."""
+        del backend
         if attempt > 1:
             self._print(f"{'again':<9} {step} (attempt {attempt})")
 
@@ -148,7 +149,9 @@ class Live(Plain):
     def _draw(self) -> None:
         width = shutil.get_terminal_size().columns - 1
         now = time.monotonic()
-        lines = [f"running   {now - began:7.2f}s  {step}" for step, began in list(self._running.items())[:_MOST_RUNNING]]
+        lines = [
+            f"running   {now - began:7.2f}s  {step}" for step, began in list(self._running.items())[:_MOST_RUNNING]
+        ]
         if len(self._running) > _MOST_RUNNING:
             lines.append(f"          and {len(self._running) - _MOST_RUNNING} more")
         if self._running:

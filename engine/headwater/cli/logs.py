@@ -30,12 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    from headwater.record import read_text  # noqa: PLC0415
-    from headwater.types import RunStatus  # noqa: PLC0415
+    from headwater.record import read_text
+    from headwater.types import RunStatus
 
     workspace = options.workspace(args)
     run_id = workspace.find_run(args.run_id)
-    after, lines = "", []
+    after = ""
+    lines: list[TextLine] = []
     while True:
         is_running = args.follow and workspace.record(run_id).status is RunStatus.RUNNING
         page = read_text(workspace.store, run_id, step=args.step, after=after)
@@ -51,7 +52,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         options.print_json(
             [
-                {"step": line.step, "attempt": line.attempt, "stream": line.stream, "time": line.time, "text": line.text}
+                {
+                    "step": line.step,
+                    "attempt": line.attempt,
+                    "stream": line.stream,
+                    "time": line.time,
+                    "text": line.text,
+                }
                 for line in lines
             ]
         )

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import argparse
 
     from headwater.digest import Json
-    from headwater.workspace import RunOptions, Workspace
+    from headwater.prepared import RunOptions
+    from headwater.workspace import Workspace
 
 TARGET = "file.py, file.py:name, package.module:name, file.json or name@version"
 
@@ -21,7 +22,9 @@ TARGET = "file.py, file.py:name, package.module:name, file.json or name@version"
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add what chooses a store and a profile."""
     group = parser.add_argument_group("where")
-    group.add_argument("--store", metavar="URL", help="folder or URL; default: HEADWATER_STORE, the profile's, .headwater")
+    group.add_argument(
+        "--store", metavar="URL", help="folder or URL; default: HEADWATER_STORE, the profile's, .headwater"
+    )
     group.add_argument("--profile", metavar="NAME", help="a [profile.NAME] of headwater.toml")
     group.add_argument("--project", metavar="FOLDER", help="default: that of the target, else of this folder")
 
@@ -31,26 +34,33 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def add_target(parser: argparse.ArgumentParser) -> None:
+def add_target(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
     """Add a target, its parameters, and what chooses steps of it."""
-    parser.add_argument("target", metavar="TARGET", help=TARGET)
+    parser.add_argument("target", metavar="TARGET", nargs=nargs, help=TARGET)
     parser.add_argument("words", metavar="name=value", nargs="*", help="parameters of the pipeline")
     parser.add_argument("-p", dest="more", metavar="name=value", action="append", default=[], help="the same")
     parser.add_argument("--params", metavar="FILE", help="parameters from a JSON or TOML file")
     parser.add_argument("--backend", metavar="NAME", help="the backend of steps that name none")
     steps = parser.add_argument_group("which steps")
     steps.add_argument("--only", metavar="STEP", action="append", default=[], help="only this step")
-    steps.add_argument("--from", dest="start", metavar="STEP", action="append", default=[], help="this step and all after it")
+    steps.add_argument(
+        "--from", dest="start", metavar="STEP", action="append", default=[], help="this step and all after it"
+    )
     steps.add_argument("--until", metavar="STEP", action="append", default=[], help="this step and all that it needs")
     steps.add_argument(
-        "--force", metavar="STEP", nargs="?", const=EVERYTHING, action="append", default=[],
+        "--force",
+        metavar="STEP",
+        nargs="?",
+        const=EVERYTHING,
+        action="append",
+        default=[],
         help="run this step, or without a name every step, though a result could be reused",
     )
 
 
 def workspace(args: argparse.Namespace) -> Workspace:
     """Return the workspace that the arguments ask for."""
-    from headwater.workspace import Workspace  # noqa: PLC0415
+    from headwater.workspace import Workspace
 
     return Workspace(
         project=args.project, store=args.store, profile=args.profile, backend=getattr(args, "backend", None)
@@ -59,8 +69,8 @@ def workspace(args: argparse.Namespace) -> Workspace:
 
 def run_options(args: argparse.Namespace) -> RunOptions:
     """Return what the arguments say of parameters and steps."""
-    from headwater.parameters import read_file  # noqa: PLC0415
-    from headwater.workspace import RunOptions  # noqa: PLC0415
+    from headwater.parameters import read_file
+    from headwater.prepared import RunOptions
 
     return RunOptions(
         selection=Selection(

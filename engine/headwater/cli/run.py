@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options
 
@@ -22,27 +22,25 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    options.add_target(parser)
+    options.add_target(parser, nargs="?")  # with --plan it comes from the plan
     parser.add_argument("--plan", metavar="FILE", help="do what a saved plan says and nothing else")
-    parser.add_argument("--keep-going", action="store_true", help="after a failure, go on with all that does not depend on it")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="after a failure, go on with all that does not depend on it"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print failures only")
     options.add_json(parser)
     options.add_store(parser)
-    # With --plan the target comes from the plan.
-    for action in parser._actions:  # noqa: SLF001  argparse has no other way to make a positional optional later
-        if action.dest == "target":
-            action.nargs = "?"
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    from headwater.cli.live import live_view  # noqa: PLC0415
-    from headwater.errors import RequestError  # noqa: PLC0415
+    from headwater.cli.live import live_view
+    from headwater.errors import RequestError
 
     chosen = options.run_options(args)
     target = args.target
     if args.plan:
-        from headwater.workspace import load_plan  # noqa: PLC0415
+        from headwater.workspace import load_plan
 
         if target is not None and ("=" in target or args.words):
             raise RequestError("a saved plan has its parameters already", hint="hw run --plan FILE")
@@ -61,12 +59,15 @@ def run(args: argparse.Namespace) -> int:
 
 def status_of(result: RunResult) -> int:
     """Return the exit status of a run, and print what failed to stderr."""
-    from headwater.types import RunStatus, StepStatus  # noqa: PLC0415
+    from headwater.types import RunStatus, StepStatus
 
     for step in result.steps:
         if step.status is StepStatus.FAILED and step.error is not None:
-            print(f"error: step '{step.step}' failed: {step.error.get('class')}: {step.error.get('message')}", file=sys.stderr)
-            for line in step.error.get("traceback") or ():  # type: ignore[union-attr]  a list of lines
+            print(
+                f"error: step '{step.step}' failed: {step.error.get('class')}: {step.error.get('message')}",
+                file=sys.stderr,
+            )
+            for line in cast("list[str]", step.error.get("traceback") or []):
                 print(f"  {line}".rstrip(), file=sys.stderr)
             print(f"  hint: hw logs {result.run} {step.step}, or hw debug {result.run} {step.step}", file=sys.stderr)
     match result.status:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError(f"hw runs {args.verb}: which?", hint="hw runs lists them")
     if args.verb in ("pin", "unpin"):
         return _pin(workspace, args)
-    from headwater import housekeeping  # noqa: PLC0415
+    from headwater import housekeeping
 
     runs = [workspace.find_run(word) for word in args.words]
     if args.verb == "rm":
@@ -55,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pin(workspace: Workspace, args: argparse.Namespace) -> int:
-    from headwater import housekeeping  # noqa: PLC0415
-    from headwater.cli.show import step_of  # noqa: PLC0415
+    from headwater import housekeeping
+    from headwater.cli.show import step_of
 
     if args.verb == "unpin":
         for name in args.words:
             housekeeping.unpin(workspace.store, name)
         return 0
-    if len(args.words) != 3:  # noqa: PLR2004  run, step, name
+    if len(args.words) != 3:
         raise RequestError("a pin needs a run, a step and a name", hint="hw runs pin RUN STEP NAME")
     run_id, step, name = args.words
     record = workspace.record(run_id)
@@ -76,7 +76,7 @@ def _pin(workspace: Workspace, args: argparse.Namespace) -> int:
 
 
 def _list(workspace: Workspace, args: argparse.Namespace) -> int:
-    from headwater.types import RunStatus  # noqa: PLC0415
+    from headwater.types import RunStatus
 
     status = RunStatus(args.status) if args.status else None
     found = workspace.index.runs(pipeline=args.pipeline, status=status, limit=args.limit)
@@ -84,7 +84,14 @@ def _list(workspace: Workspace, args: argparse.Namespace) -> int:
         options.print_json([_document(each) for each in found])
         return 0
     rows = [
-        [each.run, each.pipeline, each.status.value, text.moment(each.started), text.duration(each.seconds), _counts(each)]
+        [
+            each.run,
+            each.pipeline,
+            each.status.value,
+            text.moment(each.started),
+            text.duration(each.seconds),
+            _counts(each),
+        ]
         for each in found
     ]
     print(text.table(["run", "pipeline", "status", "started", "took", "steps"], rows) if rows else "no runs yet")

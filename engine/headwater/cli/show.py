@@ -58,7 +58,9 @@ def step_of(record: RunRecord, name: str) -> StepRecord:
     """Return a step of a run. Raises RequestError for an unknown name."""
     if name not in record.steps:
         raise RequestError(
-            f"run {record.run} has no step {name!r}", facts={"steps": ", ".join(record.steps)}, hint="hw show lists them"
+            f"run {record.run} has no step {name!r}",
+            facts={"steps": ", ".join(record.steps)},
+            hint="hw show lists them",
         )
     return record.steps[name]
 

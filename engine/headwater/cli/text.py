@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ def moment(seconds: float | None) -> str:
     """Return a time as people write it, in this machine's zone."""
     if seconds is None:
         return ""
-    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return dt.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def duration(seconds: float | None) -> str:
     """Return a duration in the unit that fits."""
     if seconds is None:
         return ""
-    if seconds < 100:  # noqa: PLR2004  two digits are enough to see
+    if seconds < 100:
         return f"{seconds:.2f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -39,7 +39,7 @@ def size(count: float | None) -> str:
     if count is None:
         return ""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004  the unit's own
+        if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"

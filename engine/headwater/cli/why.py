@@ -30,10 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     workspace = options.workspace(args)
-    if len(args.words) > 2:  # noqa: PLR2004  a run and a step
+    if len(args.words) > 2:
         raise RequestError("hw why takes a run and a step", hint="hw why [RUN] [STEP]")
     run_id, name = "latest", None
-    if len(args.words) == 2:  # noqa: PLR2004
+    if len(args.words) == 2:
         run_id, name = args.words
     elif args.words:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,8 +12,10 @@ from headwater.schedule import Choice, Guard, StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from headwater.backend import LogLine
+    from headwater.condemned import Saviour
     from headwater.config import Profile
     from headwater.digest import Digest, Json
     from headwater.expr import Expr
@@ -74,6 +75,8 @@ class Job:
     keyring: Keyring
     project: Path
     bundle: Digest
+    #: Keeps objects that the run relies on from being removed meanwhile.
+    saviour: Saviour
     view: View
     #: Calls a hook by name with its facts.
     announce: Callable[..., None]
@@ -161,9 +164,7 @@ def _gather(expr: Expr, needs: set[str], choices: list[Choice]) -> None:
         needs.update(step for step, _ in references(expr))
 
 
-def _gather_list(
-    expr: Expr, needs: set[str], choices: list[Choice], over_maps: set[str], over_needs: set[str]
-) -> None:
+def _gather_list(expr: Expr, needs: set[str], choices: list[Choice], over_maps: set[str], over_needs: set[str]) -> None:
     """Note what a map's list needs: all of it at once, or element by element."""
     if isinstance(expr, Gather) and not expr.path:
         over_maps.add(expr.step)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never, cast
 
 from headwater.backend import LogLine, Outcome, Report, StepFailure
-from headwater.errors import HeadwaterError, StepError, Superseded
+from headwater.errors import Corrupt, HeadwaterError, ObjectMissing, StepError, Superseded
+from headwater.history import needed
 from headwater.plan import agree, elements_of, inputs_of, verdict_of
 from headwater.record import events as kinds
 from headwater.run import records
@@ -175,7 +176,8 @@ class _Loop:
         if job.plan is not None:
             agree(job.plan, decision)
         self.decisions[step] = decision
-        job.log.append(kinds.STEP_DECIDED, **records.decided(node, decision, job))
+        if not records.is_own(decision, job):
+            job.log.append(kinds.STEP_DECIDED, **records.decided(node, decision, job))
         if decision.trace is not None:
             job.known.outputs[step] = cast("Mapping[str, Mapping[str, Json]]", decision.trace.outputs)
             self.events.append(Reuse(step, value=job.known.verdict(step) if node.kind == "condition" else None))
@@ -260,6 +262,8 @@ class _Loop:
         failure = outcome.failure
         if failure is None and (problem := records.contract_problem(self.job.node(step), outcome)) is not None:
             failure = StepFailure(Fault.CONTRACT, "ContractError", problem)
+        if failure is None and self._is_lost(outcome):
+            failure = StepFailure(Fault.LOST, "ObjectMissing", "its outputs are not in the store")
         self.job.log.append(kinds.ATTEMPT_ENDED, **records.attempt_ended(step, outcome, failure))
         self.outcomes[step] = outcome
         if failure is None:
@@ -268,8 +272,20 @@ class _Loop:
         else:
             self.events.append(Failed(step, number, failure.fault, failure.message))
 
+    def _is_lost(self, outcome: Outcome) -> bool:
+        """Tell whether outputs that were found present, and so not written, were removed at that moment."""
+        try:
+            wanted = needed(outcome.outputs or {}, self.job.store)
+        except (ObjectMissing, Corrupt):
+            return True
+        return bool(wanted) and bool(self.job.saviour.save(wanted))
+
     def _settled(self, action: Settled) -> None:
         job, step = self.job, action.step
+        decision = self.decisions.get(step)
+        if decision is not None and records.is_own(decision, job):
+            job.view.settled(step, StepStatus.RAN, "done before the run was resumed", None)
+            return
         facts = records.finished(
             action,
             job=job,
@@ -295,9 +311,7 @@ class _Loop:
         job.log.close()
         self.status = status
         job.view.ended(status, seconds)
-        job.announce(
-            "headwater_run_ended", run=job.run, pipeline=job.pipeline, status=status.value, seconds=seconds
-        )
+        job.announce("headwater_run_ended", run=job.run, pipeline=job.pipeline, status=status.value, seconds=seconds)
 
     def _has_output(self, status: RunStatus) -> bool:
         """Tell whether everything that the pipeline gives is known."""

@@ -47,6 +47,11 @@ def decided(node: Node, decision: Decision, job: Job) -> Facts:
     return facts
 
 
+def is_own(decision: Decision, job: Job) -> bool:
+    """Tell whether a decision is to reuse what an earlier driver of this very run did: that is recorded already."""
+    return decision.trace is not None and (decision.trace.run, decision.trace.step) == (job.run, decision.step)
+
+
 def _keep(job: Job, document: Json) -> str:
     """Store a fingerprint's document, once however many steps share it."""
     data = canonical(document)
@@ -140,9 +145,7 @@ def contract_problem(node: Node, outcome: Outcome) -> str | None:
     return None
 
 
-def finished(
-    action: Settled, *, job: Job, decision: Decision | None, outcome: Outcome | None, attempts: int
-) -> Facts:
+def finished(action: Settled, *, job: Job, decision: Decision | None, outcome: Outcome | None, attempts: int) -> Facts:
     """Return the facts of a step's end."""
     step, node = action.step, job.node(action.step)
     facts: Facts = {"step": step, "status": action.status.value, "attempts": attempts, "backend": job.backend(node)}
@@ -174,9 +177,11 @@ def settled_events(job: Job, facts: Facts, decision: Decision | None) -> Sequenc
     trace = sign_trace(job.run, {**facts, "outputs": facts.get("outputs") or {}}, job.keyring)
     # A newer result takes the place of an older one that stood in so far (--force, or one that was not fresh).
     supersedes = {"step": facts["step"], "base": decision.base, "reason": decision.reason}
-    return [(kinds.TRACE_SUPERSEDED, supersedes), (kinds.STEP_FINISHED, trace)] if decision.displaces else [
-        (kinds.STEP_FINISHED, trace)
-    ]
+    return (
+        [(kinds.TRACE_SUPERSEDED, supersedes), (kinds.STEP_FINISHED, trace)]
+        if decision.displaces
+        else [(kinds.STEP_FINISHED, trace)]
+    )
 
 
 def never_began(step: str, summary: StepSummary) -> Facts:

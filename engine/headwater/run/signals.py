@@ -20,7 +20,7 @@ class Signals:
 
     def __init__(self, inbox: queue.SimpleQueue[Item]) -> None:
         self._inbox = inbox
-        self._before: dict[int, object] = {}
+        self._before: dict[int, signal._HANDLER] = {}
         #: How many requests came.
         self.count = 0
 
@@ -30,11 +30,14 @@ class Signals:
                 self._before[number] = signal.signal(number, self._stop)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  what signal.signal itself gave
+            signal.signal(number, handler)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  the protocol of handlers
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
         self.count += 1
         # SimpleQueue.put may be called from a signal handler; the loop wakes up by it.
         self._inbox.put(Stop(hard=self.count > 1))
