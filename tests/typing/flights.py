@@ -50,7 +50,7 @@ def train(data: pa.Table, trees: Trees) -> File:
 @step
 def best(models: list[File], data: pa.Table) -> File:
     """Choose one."""
-    return models[data.num_rows % len(models)]
+    return models[int(data.num_rows) % len(models)]
 
 
 @step
