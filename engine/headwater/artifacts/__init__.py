@@ -9,7 +9,16 @@ from headwater.artifacts.artifact import INLINE, Artifact, json_document
 from headwater.artifacts.choice import choose_codec, find_codec, spec_for_value, type_spec
 from headwater.artifacts.codec import Codec, Sink, Source, codec
 from headwater.artifacts.paths import Dir, File, scratch_folder
-from headwater.artifacts.transfer import Objects, decode_value, describe_value, encode_value, read_json, references
+from headwater.artifacts.transfer import (
+    Objects,
+    decode_value,
+    decode_with,
+    describe_value,
+    encode_value,
+    encode_with,
+    read_json,
+    references,
+)
 from headwater.values import load_type
 
 __all__ = [
@@ -24,8 +33,10 @@ __all__ = [
     "choose_codec",
     "codec",
     "decode_value",
+    "decode_with",
     "describe_value",
     "encode_value",
+    "encode_with",
     "find_codec",
     "json_document",
     "load_type",

@@ -376,20 +376,19 @@ def _settled(array: pa.Array, place: Place) -> tuple[pa.Array, pa.Array]:
     import pyarrow.compute as pc
 
     dictionary = canonical_array(array.dictionary, Place(settle=True))
-    keeps = place.keep_unused or array.type.ordered
+    indices, keeps = array.indices, place.keep_unused or array.type.ordered
+    if place.mask is not None:  # what lies under nulls may point outside the dictionary
+        shown = pa.Array.from_buffers(pa.bool_(), len(array), [None, _bitmap(place.mask, len(array))])
+        indices = pc.if_else(shown, indices, pa.scalar(None, indices.type))
     try:
         if keeps and not dictionary.null_count and pc.count_distinct(dictionary).as_py() == len(dictionary):
-            return array.indices, dictionary
+            return indices, dictionary
         distinct = pc.dictionary_encode(dictionary)
     except pa.ArrowNotImplementedError:
         raise ValueNotStorable(
             f"a column of the Arrow type {array.type} cannot be stored", hint="decode its dictionary first"
         ) from None
-    places = pc.take(distinct.indices, array.indices)
-    if place.mask is not None:
-        shown = pa.Array.from_buffers(pa.bool_(), len(array), [None, _bitmap(place.mask, len(array))])
-        places = pc.if_else(shown, places, pa.scalar(None, places.type))
-    values = distinct.dictionary
+    places, values = pc.take(distinct.indices, indices), distinct.dictionary
     if not keeps:
         used = pc.unique(places).drop_null()
         places, values = pc.index_in(places, value_set=used), pc.take(values, used)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headwater.digest import Json
 
 _KINDS = frozenset({"DataFrame", "Series"})
+#: Name of the only column of a frame that stands for a series.
+_SERIES = "values"
 
 
 class PandasCodec:
@@ -45,11 +47,14 @@ class PandasCodec:
         note: dict[str, Json] = {"kind": "frame"}
         if isinstance(value, pd.Series):
             note = {"kind": "series", "name": values.to_json(value.name)}
-            frame = value.to_frame(name="values")
+            frame = value.to_frame(name=_SERIES)
+            frame.attrs = value.attrs
         else:
             frame = cast("pd.DataFrame", value)
-        table = _to_table(frame, note)
-        _check_frame(frame, _from_table(table.slice(0, 0), note))
+        note |= _index_note(frame)
+        table, columns = _to_table(frame)
+        note["columns"] = columns
+        _check_frame(frame, _from_table(table.slice(0, 0), note, rows=False))
         write_table(table, sink, note=note, keep_unused=True)
         return {}
 
@@ -61,26 +66,37 @@ class PandasCodec:
             frame = frame.copy()  # a column in one piece may still be a view of the stored file
         if note["kind"] != "series":
             return frame
-        series = frame["values"]
+        series = frame[_SERIES]
         series.name = cast("Any", values.from_json(note["name"]))
+        series.attrs = frame.attrs
         return series
 
 
-def _to_table(frame: pd.DataFrame, note: dict[str, Json]) -> pa.Table:
+def _index_note(frame: pd.DataFrame) -> dict[str, Json]:
+    """Return what Arrow would not keep of the index and of the columns' names: ranges and frequencies."""
+    import pandas as pd
+
+    note: dict[str, Json] = {}
+    for key, index in (("rows", frame.index), ("names", frame.columns)):
+        if isinstance(index, pd.RangeIndex):
+            note[key] = [index.start, index.stop, index.step, values.to_json(index.name)]
+    has_freq = isinstance(frame.index, pd.DatetimeIndex | pd.TimedeltaIndex)
+    if has_freq and (freq := cast("Any", frame.index).freqstr):
+        note["freq"] = freq
+    return note
+
+
+def _to_table(frame: pd.DataFrame) -> tuple[pa.Table, dict[str, Json]]:
+    """Return a frame as a table, and how the columns were that Arrow alone would bring back as others."""
     import pandas as pd
     import pyarrow as pa
 
-    missing: dict[str, Json] = {}
+    columns: dict[str, Json] = {}
     for number, dtype in enumerate(frame.dtypes):
         if dtype == "object":
-            missing[str(number)] = _missing_of(frame.iloc[:, number])
-    if missing:
-        note["objects"] = missing
-    freq = (
-        getattr(frame.index, "freqstr", None) if isinstance(frame.index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
-    )
-    if freq is not None:
-        note["freq"] = freq
+            columns[str(number)] = _missing_of(frame.iloc[:, number])
+        elif isinstance(dtype, pd.ArrowDtype):
+            columns[str(number)] = "arrow"
     try:
         table = pa.Table.from_pandas(frame)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
@@ -89,22 +105,22 @@ def _to_table(frame: pd.DataFrame, note: dict[str, Json]) -> pa.Table:
             facts={"because": " ".join(map(str, error.args))},
             hint="give each column one type and a name of its own, or return a File",
         ) from error
-    table = _with_wide_text(table, frame)
-    for number in map(int, missing):
-        _check_objects(frame.iloc[:, number], table.column(number), missing[str(number)])
-    return table
+    table = _with_wide_text(table, columns)
+    for place, how in columns.items():
+        if how != "arrow":
+            _check_objects(frame.iloc[:, int(place)], table.column(int(place)), how)
+    return table, columns
 
 
-def _with_wide_text(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
+def _with_wide_text(table: pa.Table, columns: Mapping[str, Json]) -> pa.Table:
     """Text that pandas regards as equal may lie in Arrow's string or large_string: always take the latter."""
-    import pandas as pd
     import pyarrow as pa
     from pyarrow import types
 
     for number, field in enumerate(table.schema):
-        if number < frame.shape[1] and isinstance(frame.dtypes.iloc[number], pd.ArrowDtype):
-            continue  # there the Arrow type is the column's type
         kind = field.type
+        if columns.get(str(number)) == "arrow":
+            continue  # there the Arrow type is the column's type
         if types.is_string(kind):
             kind = pa.large_string()
         elif types.is_dictionary(kind) and types.is_string(kind.value_type):
@@ -114,16 +130,33 @@ def _with_wide_text(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
     return table
 
 
-def _from_table(table: pa.Table, note: Mapping[str, Json]) -> pd.DataFrame:
+def _from_table(table: pa.Table, note: Mapping[str, Json], *, rows: bool = True) -> pd.DataFrame:
+    """Return the frame that a table and its note stand for; without its own ``rows``, one that has none."""
     import pandas as pd
 
     frame = cast("pd.DataFrame", table.to_pandas())
-    for number, missing in cast("Mapping[str, str]", note.get("objects", {})).items():
-        items = _objects(table.column(int(number)), missing)
-        frame.isetitem(int(number), pd.Series(items, index=frame.index, dtype=object))
-    if "freq" in note and len(frame):
+    if "rows" in note:
+        index = _range(note["rows"])
+        frame = frame.set_axis(index if rows else index[:0]) if len(frame.columns) else pd.DataFrame(index=index)
+    for number, how in cast("Mapping[str, str]", note["columns"]).items():
+        column = table.column(int(number))
+        if how == "arrow":
+            series = pd.Series(pd.arrays.ArrowExtensionArray(column), index=frame.index)
+        else:
+            series = pd.Series(_objects(column, how), index=frame.index, dtype=object)
+        frame.isetitem(int(number), series)
+    if "names" in note:
+        frame.columns = _range(note["names"])
+    if "freq" in note and rows:
         cast("Any", frame.index).freq = note["freq"]
     return frame
+
+
+def _range(note: Json) -> pd.RangeIndex:
+    import pandas as pd
+
+    start, stop, step, name = cast("list[Any]", note)
+    return pd.RangeIndex(start, stop, step, name=cast("Any", values.from_json(name)))
 
 
 def _objects(column: pa.ChunkedArray, missing: str) -> list[object]:

@@ -20,6 +20,7 @@ from headwater.values import load_type, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from headwater.artifacts.codec import Codec
     from headwater.digest import Digest, Json
 
     #: Within `_Source`, the word names the size.
@@ -79,7 +80,11 @@ def encode_value(
     ``spec`` is the declared type (see ``type_spec``) and ``declared`` its words, for messages. ``scratch`` is where a
     large body is written first, when the store is not a folder.
     """
-    codec = choose_codec(value, spec, declared=declared)
+    return encode_with(choose_codec(value, spec, declared=declared), value, store, scratch=scratch)
+
+
+def encode_with(codec: Codec, value: object, store: Objects, *, scratch: Path | None = None) -> Artifact:
+    """Store a value through one codec and return its artifact."""
     with _Sink(store, scratch) as sink:
         meta = codec.encode(value, sink)
         return sink.artifact(codec.name, meta)
@@ -211,13 +216,26 @@ def decode_value(
     """
     codec = find_codec(artifact.type)
     try:
-        return codec.decode(_Source(artifact, store, scratch, load, trusted=trusted))
+        return decode_with(codec, artifact, store, scratch=scratch, load=load, trusted=trusted)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         raise ProviderError(
             f"a value of type {artifact.type!r} needs {missing!r}, which is not installed",
             hint=f"pip install {missing}",
         ) from error
+
+
+def decode_with(
+    codec: Codec,
+    artifact: Artifact,
+    store: Objects,
+    *,
+    scratch: Path,
+    load: Callable[[str], type] = load_type,
+    trusted: bool = False,
+) -> object:
+    """Return the value of an artifact through one codec."""
+    return codec.decode(_Source(artifact, store, scratch, load, trusted=trusted))
 
 
 def read_json(artifact: Artifact, store: Objects) -> Json:
