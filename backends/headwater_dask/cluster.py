@@ -108,11 +108,11 @@ def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
 
 
 def _local(settings: Settings, cores: int, security: Any) -> Any:
-    import dask
+    from dask import config
     import distributed
 
     # Step bodies run in processes of their own: a worker that dies took nobody's memory, and the engine retries.
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    config.set({"distributed.scheduler.allowed-failures": 0})
     threads = settings.threads or cores
     options: dict[str, Any] = {"host": _LOOPBACK} if settings.processes else {}
     if settings.security:

@@ -79,6 +79,20 @@ def test_what_modules_read_counts_for_every_attempt_and_ages_the_process(pool, b
     assert third.observed != first.observed
 
 
+def test_what_is_remembered_between_attempts_counts_for_all_that_may_use_it(pool, bench):
+    text = "import functools\n\n@functools.cache\ndef word():\n    return open('word.txt').read()\n\n"
+    text += "def f():\n    return word()\n\ndef g():\n    return open('other.txt').read()\n"
+    (bench.project / "word.txt").write_text("old")
+    (bench.project / "other.txt").write_text("other")
+    plain = attempt_at(bench, text, "g")
+    first, second, third = perform(pool, bench, plain, attempt_at(bench, text), attempt_at(bench, text))
+    assert list(first.observed) == ["project:other.txt"]
+    assert list(second.observed) == list(third.observed) == ["project:word.txt"]
+    (bench.project / "word.txt").write_text("newer")
+    [fourth] = perform(pool, bench, attempt_at(bench, text))
+    assert bench.value(fourth) == "newer"
+
+
 def test_no_more_idle_processes_than_asked_for(pool, bench):
     pids = [bench.value(perform(pool, bench, attempt_at(bench, PID + f"# {n}\n"))[0]) for n in range(5)]
     assert sum(map(is_alive, pids)) <= 2

@@ -22,6 +22,8 @@ from headwater.bundle import PROJECT, Bundle
 from headwater.types import Fault
 from headwater.worker.capture import Recorder, Routing
 from headwater.worker.loading import is_offered, loader_for, reads_of
+from headwater.worker.memos import Memos
+from headwater.worker.observe import Observer
 from headwater.worker.perform import Place, perform
 from headwater.worker.pool import StepPool
 from headwater.worker.surroundings import ThreadCap
@@ -48,6 +50,8 @@ class Here:
         self._lock = threading.Lock()
         self._stores: dict[str, Store] = {}
         self._code: dict[str, Mapping[str, bytes]] = {}
+        #: Bundle → what its modules, as they are loaded here, have read and may remember.
+        self._reads: dict[str, tuple[Observer, Memos]] = {}
         #: Attempt → the thread that performs it here.
         self._threads: dict[str, int] = {}
         self._cancelled: set[str] = set()
@@ -90,7 +94,7 @@ class Here:
             return False
         if attempt.timeout is not None or attempt.strict or attempt.resources.memory is not None:
             return False
-        reads = reads_of(attempt.bundle)
+        reads = self._reads[attempt.bundle][0] if attempt.bundle in self._reads else reads_of(attempt.bundle)
         if reads is not None and not reads.is_current():  # a module that is loaded here has read what is gone
             return False
         if self._extent == "thread":  # variables and the working folder are the whole process's
@@ -102,14 +106,7 @@ class Here:
         scratch = Path(tempfile.mkdtemp(prefix="headwater-"))
         try:
             store = self._store(attempt.store)
-            place = Place(
-                label,
-                self._context.project,
-                extent=self._extent,
-                code=self._code_of(attempt.bundle, store),
-                standing=reads_of(attempt.bundle),
-                cap=self._cap,
-            )
+            place = self._place(attempt.bundle, store, label)
             with self._routing.active(), self._interruptible(attempt.attempt_id):
                 load = loader_for(attempt.bundle)
                 return perform(attempt, store=store, load=load, scratch=scratch, place=place, recorder=recorder)
@@ -142,6 +139,14 @@ class Here:
             if url not in self._stores:
                 self._stores[url] = open_store(url, create=False)
             return self._stores[url]
+
+    def _place(self, bundle: str, store: Store, label: str) -> Place:
+        project, code = self._context.project, self._code_of(bundle, store)
+        with self._lock:
+            if bundle not in self._reads:
+                self._reads[bundle] = (reads_of(bundle) or Observer(project=project), Memos(code))
+            standing, memos = self._reads[bundle]
+        return Place(label, project, extent=self._extent, code=code, standing=standing, cap=self._cap, memos=memos)
 
     def _code_of(self, digest: str, store: Store) -> Mapping[str, bytes]:
         """Return the bundle's files of the project, by the names under which a step might open them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headwater.bundle import PROJECT, Bundle
 from headwater.worker.importer import BundleFinder
+from headwater.worker.memos import Memos
 from headwater.worker.observe import Observer, install, observing
 from headwater.worker.perform import Place
 
@@ -49,4 +50,4 @@ def bind(
     finder.install()
     if os.path.isdir(project):  # noqa: PTH112
         os.chdir(project)
-    return Place(label, project, code=code, skip=(folder,), standing=standing)
+    return Place(label, project, code=code, skip=(folder,), standing=standing, memos=Memos(code))

@@ -102,6 +102,14 @@ class Observer:
                 self._values[place] = self._settled(place)
         return {label_of(place, self._project): self._values[place] for place in sorted(self._reads)}
 
+    def absorb(self, other: Observer) -> None:
+        """Count what another observer saw as seen by this one too."""
+        other.values()
+        for place, identity in other._reads.items():
+            if place not in self._reads:
+                self._reads[place] = identity
+                self._values[place] = other._values[place]
+
     def is_current(self) -> bool:
         """Tell whether everything that was read is still as it was."""
         return all(_identity(place) == identity for place, identity in self._reads.items())

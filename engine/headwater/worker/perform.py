@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headwater.store import Store
     from headwater.worker.capture import Recorder
     from headwater.worker.measure import Extent
+    from headwater.worker.memos import Memos
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Place:
     #: Sees what modules read while they are loaded: that counts for every attempt of this process.
     standing: Observer | None = None
     cap: ThreadCap = field(default_factory=ThreadCap)
+    #: Finds what the project's code remembers from one attempt to the next.
+    memos: Memos | None = None
 
 
 @dataclass(slots=True)
@@ -221,6 +224,8 @@ def _observer(work: _Work) -> Observer:
 
 
 def _observed(work: _Work) -> dict[str, str]:
-    standing = work.place.standing
+    standing, memos = work.place.standing, work.place.memos
+    if standing is not None and work.observer is not None and memos is not None and memos.are_filled():
+        standing.absorb(work.observer)
     seen = standing.values() if standing is not None else {}
     return seen | (work.observer.values() if work.observer is not None else {})
