@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +30,8 @@ from typing import TYPE_CHECKING, cast
 from headwater.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headwater.digest import Json
 
 STORE_VARIABLE = "HEADWATER_STORE"
