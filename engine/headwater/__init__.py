@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headwater.author.control import any_of as any_of
     from headwater.author.control import either as either
     from headwater.author.control import fail as fail
+    from headwater.author.control import is_in as is_in
     from headwater.author.control import not_ as not_
     from headwater.author.control import notify as notify
     from headwater.author.control import otherwise as otherwise
@@ -40,6 +41,7 @@ _HOMES = {
     "command": "author.step",
     "either": "author.control",
     "fail": "author.control",
+    "is_in": "author.control",
     "not_": "author.control",
     "notify": "author.control",
     "otherwise": "author.control",
@@ -50,7 +52,28 @@ _HOMES = {
     "when": "author.control",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605  the table above is the list
+__all__ = [
+    "Dir",
+    "File",
+    "Resources",
+    "Retry",
+    "Workspace",
+    "__version__",
+    "all_of",
+    "any_of",
+    "codec",
+    "command",
+    "either",
+    "fail",
+    "not_",
+    "notify",
+    "otherwise",
+    "over",
+    "pipeline",
+    "register",
+    "step",
+    "when",
+]
 
 
 def __getattr__(name: str) -> object:

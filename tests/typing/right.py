@@ -16,6 +16,7 @@ from headwater import (
     command,
     either,
     fail,
+    is_in,
     not_,
     notify,
     otherwise,
@@ -132,7 +133,7 @@ def outer(name: str = "a", go: bool = True) -> tuple[Report, list[int]]:
     report = measure.using(backend="inline", name="special", after=[left])(x)
     assert_type(report, Report)
     assert_type(inner(3, low=0.1), Report)
-    with when(all_of(report.f1 > 0.5, any_of(go, not_(text == "b"))), name="good") as good:
+    with when(all_of(report.f1 > 0.5, any_of(go, is_in(text, ["c"]), not_(text == "b"))), name="good") as good:
         register(report.plot, name="plot", metrics={"f1": report.f1})
         register.using(backend="inline")(report.plot, name="plot")
         a = measure(1)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from headwater import all_of, any_of, either, fail, not_, notify, otherwise, over, register, step, when
-from headwater.author.control import Condition, is_in
+from headwater import all_of, any_of, either, fail, is_in, not_, notify, otherwise, over, register, step, when
+from headwater.author.control import Condition
 from headwater.author.pipeline import Pipeline
 from headwater.author.refs import Ref
 from headwater.errors import DefinitionError

@@ -100,7 +100,11 @@ def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> Decorator: ...
 def step(function: Callable[P, R] | None = None, /, **options: Unpack[StepOptions]) -> Step[P, R] | Decorator:
-    """Make a step of a function: ``@step``, or ``@step(retry=3, …)`` with options of `StepOptions`."""
+    """Make a step of a function: ``@step``, or ``@step(retry=3, …)`` with options of `StepOptions`.
+
+    Other decorators belong below: they are part of the step. Above, a worker would call what they made, which no
+    fingerprint has seen; such a step is refused when it is drawn.
+    """
     settings = with_options(Settings(), options, StepOptions)
     frame = author_frame()
     where = line_of(frame)
