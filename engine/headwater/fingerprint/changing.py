@@ -70,3 +70,12 @@ def needs_expression(walk: Walk, module: Module, name: str, value: object) -> bo
 def is_state(walk: Walk, module: Module, name: str) -> bool:
     """Tell whether functions of the project change what a module-level name holds."""
     return bool(changers(walk, module, name))
+
+
+def is_attribute_changed(walk: Walk, module: Module, name: str) -> bool:
+    """Tell whether functions of the project, but for initialisers, change an attribute of this name of anything."""
+    key = ("attribute", name)
+    if key not in walk.answers:
+        sources = walk.sources_with(name, module)
+        walk.answers[key] = any(name in changes_in(s.tree).attributes for s in sources if s.tree is not None)
+    return bool(walk.answers[key])

@@ -12,10 +12,10 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.fingerprint.changing import is_attribute_changed
 from headwater.fingerprint.functions import add_decorator, cells_of
 from headwater.fingerprint.objects import callable_target, class_target, is_own, own_code_in, plain_items
 from headwater.fingerprint.resolve import add_form
-from headwater.fingerprint.state import changes_in
 from headwater.fingerprint.walk import Context, Module
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headwater.fingerprint.trees import Definition, SourceTree
     from headwater.fingerprint.walk import Walk
 
+_LITERALS = (int, float, str, bytes)
 _PLAIN_METACLASSES = (type, abc.ABCMeta, enum.EnumType)
 
 
@@ -180,13 +181,14 @@ def _add_patched(walk: Walk, node: Node, live: _Live, used: set[int]) -> None:
 def _add_values(walk: Walk, node: Node, cls: type, named: set[str]) -> None:
     """Take in plain values as they are now, but for those that functions change, and code in containers."""
     home = walk.module_of_class(cls)
-    changed = {name for tree in (home.trees if home else []) for name in changes_in(tree).attributes}
+    if home is None:
+        return
     for name, value in vars(cls).items():
         if name.startswith("__") or issubclass(cls, enum.Enum) or any(True for _ in _functions_in(value)):
             continue
         if isinstance(value, list | dict | set):
             node.items += own_code_in(walk, value)
-        elif name not in changed and (name not in named or isinstance(value, int | float | str | bytes)):
+        elif not is_attribute_changed(walk, home, name) and (name not in named or isinstance(value, _LITERALS)):
             items = plain_items(walk, value)
             node.items += [f"value {name}", *items] if items else []
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from headwater.fingerprint.distributions import ENGINE, is_standard
 from headwater.fingerprint.objects import is_engine
+from headwater.fingerprint.reading import add_reads, note_reads, reads_of
 from headwater.fingerprint.resolve import add_form
-from headwater.fingerprint.syntax import dotted
+from headwater.fingerprint.scopes import DEFS
+from headwater.fingerprint.syntax import dotted, last_name
 from headwater.fingerprint.trees import bound_names, is_declaration, is_main_guard, module_statements
 from headwater.fingerprint.walk import Context, Module, absolute
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from headwater.fingerprint.merkle import Node
+    from headwater.fingerprint.scopes import DefNode
     from headwater.fingerprint.trees import SourceTree
     from headwater.fingerprint.walk import Walk
 
@@ -35,7 +38,10 @@ def build_effect(walk: Walk, node: Node, module: Module) -> None:
         statements = effects_of(tree, module.globals) if tree else []
         if tree is not None and statements:
             node.line = node.line or statements[0].lineno
-            add_form(walk, node, tree.statements(statements), Context(module, source=source, is_import_time=True))
+            add_form(walk, node, tree.statements(statements), Context(module, source=source))
+            reads = reads_of(walk, module, source, statements)
+            note_reads(walk, module, "import", reads)
+            add_reads(walk, node, reads)
 
 
 def effects_of(tree: SourceTree, scope: Mapping[str, object]) -> list[ast.stmt]:
@@ -55,7 +61,7 @@ def attributed(tree: SourceTree, scope: Mapping[str, object]) -> dict[str, list[
 
 def _acts(statement: ast.stmt, scope: Mapping[str, object]) -> bool:
     if is_declaration(statement):
-        return False
+        return isinstance(statement, DEFS) and _is_registered(statement, scope)
     inner = list(module_statements([statement]))
     if len(inner) > 1 or not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr):
         return any(_acts(s, scope) for s in inner if s is not statement and not _is_block(s))
@@ -66,6 +72,17 @@ def _acts(statement: ast.stmt, scope: Mapping[str, object]) -> bool:
         names = bound_names(statement)
         return names == {"_"} and isinstance(statement.value, ast.Call)
     return _filled(statement, scope) is None and not _is_path(targets)
+
+
+def _is_registered(node: DefNode, scope: Mapping[str, object]) -> bool:
+    """Tell whether a decorator hands a definition to a foreign registry, as ``@library.register_thing`` does."""
+    for decorator in node.decorator_list:
+        place = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        value = scope.get(place[0].id) if place else None
+        is_foreign = isinstance(value, types.ModuleType) and getattr(value, "__file__", None) is not None
+        if is_foreign and last_name(decorator).startswith("register"):
+            return True
+    return False
 
 
 def _is_block(statement: ast.stmt) -> bool:

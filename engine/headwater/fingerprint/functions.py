@@ -6,18 +6,18 @@ import hashlib
 import types
 from typing import TYPE_CHECKING
 
+from headwater.fingerprint.changing import is_attribute_changed
 from headwater.fingerprint.distributions import ENGINE
 from headwater.fingerprint.merkle import Node
 from headwater.fingerprint.objects import callable_target, object_target, plain_items, value_text
 from headwater.fingerprint.plain import is_mutable
 from headwater.fingerprint.resolve import add_form, resolve
-from headwater.fingerprint.state import changes_in
 from headwater.fingerprint.walk import MISSING, Context, Module
 
 if TYPE_CHECKING:
     from headwater.fingerprint.forms import FunctionForm
     from headwater.fingerprint.project import Source
-    from headwater.fingerprint.trees import Definition, SourceTree
+    from headwater.fingerprint.trees import Definition
     from headwater.fingerprint.walk import Walk
     from headwater.fingerprint.writing import Form
 
@@ -39,7 +39,7 @@ def build_function(walk: Walk, node: Node, function: types.FunctionType) -> None
     for definition in found:
         context = Context(module, cells_of(function), source, definition, function)
         _add_function(walk, node, tree.function(definition), context)
-    _add_attributes(walk, node, function, tree)
+    _add_attributes(walk, node, function, module)
 
 
 def build_static(walk: Walk, node: Node, payload: tuple[Module, Source, Definition]) -> None:
@@ -137,11 +137,10 @@ def _default_of(function: object, name: str) -> object:
     return by_name.get(name, MISSING)
 
 
-def _add_attributes(walk: Walk, node: Node, function: types.FunctionType, tree: SourceTree) -> None:
+def _add_attributes(walk: Walk, node: Node, function: types.FunctionType, module: Module) -> None:
     """Take in what was attached to a function, but for what functions attach at run time."""
-    changed = changes_in(tree).attributes
     for name, value in vars(function).items():
-        if name in changed or name.startswith("__"):
+        if name.startswith("__") or is_attribute_changed(walk, module, name):
             continue
         target = callable_target(walk, value)
         items = [target] if target is not None else plain_items(walk, value)

@@ -6,12 +6,12 @@ import ast
 import types
 from typing import TYPE_CHECKING
 
-from headwater.fingerprint.changing import changers
+from headwater.fingerprint.changing import changers, is_attribute_changed
 from headwater.fingerprint.effects import attributed
-from headwater.fingerprint.objects import class_target, is_own, own_code_in, plain_items, value_text
+from headwater.fingerprint.objects import attributes_of, class_target, is_own, own_code_in, plain_items, value_text
+from headwater.fingerprint.reading import add_reads, note_reads, reads_of_name
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.scopes import DEFS, Import
-from headwater.fingerprint.volatility import volatile_reads
 from headwater.fingerprint.walk import MISSING, Context, Module, absolute, places_of
 
 if TYPE_CHECKING:
@@ -29,29 +29,32 @@ def build_name(walk: Walk, node: Node, payload: tuple[Module, str]) -> None:
     places = places_of(module, name)
     node.line = places[-1][1].lineno if places else 0
     changes = changers(walk, module, name)
-    volatile = volatile_reads(walk, module, name, set()) if places else set[str]()
-    for reading in sorted(volatile):
-        walk.note_volatile(module, f"{name} ({reading})")
-    node.shown = None
-    if value is not MISSING and not changes and "changing" not in volatile:
+    reads = reads_of_name(walk, module, name)
+    note_reads(walk, module, name, reads)
+    if value is not MISSING and not changes and not reads.is_changing:
         items = plain_items(walk, value)
         if items is not None:
             node.items = items
             node.shown = value_text(walk, name, value)
             node.inline = items[0] if len(items) == 1 and isinstance(items[0], str) else None
             return
-    _by_expression(walk, node, module, name, value)
+    if not places and not changes and value is not MISSING:
+        node.items.append(walk.whole(module, f"it is not seen where {name} is bound"))
+    _by_expression(walk, node, module, name)
+    add_reads(walk, node, reads)
+    if value is not MISSING:
+        _add_object(walk, node, module, value, is_changing=reads.is_changing)
     for source, change in changes:
         _add_changer(walk, node, source, change)
 
 
-def _by_expression(walk: Walk, node: Node, module: Module, name: str, value: object) -> None:
+def _by_expression(walk: Walk, node: Node, module: Module, name: str) -> None:
+    """Append the statements that define a name."""
     node.items.append("defined:")
     done: set[ast.AST] = set()
     for source, statement in places_of(module, name):
         tree = source.tree
         top = tree.top_at(statement.lineno) if tree else None
-        context = Context(module, source=source, is_import_time=True)
         if tree is None:
             continue
         if isinstance(statement, DEFS):
@@ -63,34 +66,30 @@ def _by_expression(walk: Walk, node: Node, module: Module, name: str, value: obj
             whole = statement if top is None or statement in tree.tree.body else top
             if whole not in done:
                 done.add(whole)
-                add_form(walk, node, tree.statements([whole]), context)
-                _add_files(walk, node, module, whole)
+                add_form(walk, node, tree.statements([whole]), Context(module, source=source))
     for source in module.sources:
         tree = source.tree
-        for statement in attributed(tree, module.globals).get(name, []) if tree else []:
-            add_form(walk, node, tree.statements([statement]), Context(module, source=source, is_import_time=True))  # type: ignore[union-attr]
-    if value is MISSING:
-        return
+        if tree is not None:
+            for statement in attributed(tree, module.globals).get(name, []):
+                add_form(walk, node, tree.statements([statement]), Context(module, source=source))
+
+
+def _add_object(walk: Walk, node: Node, module: Module, value: object, *, is_changing: bool) -> None:
+    """Append what the object itself shows: its class, code that it holds, and what it was made with."""
     node.items += own_code_in(walk, value)
-    if not isinstance(value, types.ModuleType) and not is_own(walk, value):
-        node.items.append(class_target(walk, type(value)))
+    if isinstance(value, types.ModuleType) or is_own(walk, value):
+        return
+    cls = type(value)
+    node.items.append(class_target(walk, cls))
+    if is_changing or walk.module_of_class(cls) is None:
+        return
+    for name, inner in attributes_of(value).items():
+        items = None if is_attribute_changed(walk, module, name) else plain_items(walk, inner)
+        node.items += [f".{name}", *items] if items else []
 
 
 def _import_texts(module: Module, imports: list[Import]) -> list[str | Node]:
     return [f"import:{absolute(i, module.globals)}.{i.name or ''}" for i in imports]
-
-
-def _add_files(walk: Walk, node: Node, module: Module, statement: ast.stmt) -> None:
-    """Take in the content of project files that an import-time expression names, such as a table that is loaded."""
-    folder = module.sources[0].path.parent if module.sources and module.sources[0].path else None
-    for inner in ast.walk(statement):
-        text = inner.value if isinstance(inner, ast.Constant) and isinstance(inner.value, str) else ""
-        if not 0 < len(text) < 200 or "\n" in text or "\0" in text:
-            continue
-        for base in (folder, walk.project.root):
-            if base is not None and (base / text).is_file():
-                node.items.append(f"file:{walk.project.file_digest(base / text)}")
-                break
 
 
 def _add_changer(walk: Walk, node: Node, source: Source, change: Change) -> None:

@@ -29,6 +29,8 @@ _BUILTIN_FUNCTIONS = (
 #: The type of functions decorated with ``functools.lru_cache``.
 LRU_CACHE = type(functools.lru_cache(len))
 _OPERATORS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_MOST_MEMBERS = 10_000
 #: Types whose instances never make a difference to a result.
 _INERT = frozenset(
     {
@@ -188,11 +190,10 @@ def _instance(walk: Walk, value: object, where: str) -> Target:
         return walk.nodes[key]
     node = walk.nodes[key] = Node("value", where, "", 0, ["instance", class_target(walk, cls)])
     walk.keep(value)
-    attributes = _attributes(value)
-    if walk.module_of_class(cls) is not None and attributes is not None:
-        for attribute, inner in attributes.items():
+    if walk.module_of_class(cls) is not None:
+        for attribute, inner in attributes_of(value).items():
             node.items += [f".{attribute}", object_target(walk, inner, where)]
-    elif isinstance(value, list | tuple | set | frozenset | dict):
+    elif isinstance(value, _CONTAINERS):
         for inner in _members(value):
             node.items.append(object_target(walk, inner, where))
     else:
@@ -207,11 +208,10 @@ def _members(value: object) -> list[object]:
     return list(cast("list[object]", value))
 
 
-def _attributes(value: object) -> dict[str, object] | None:
+def attributes_of(value: object) -> dict[str, object]:
+    """Return what an instance holds, in its dictionary and its slots."""
     slots = [name for base in type(value).__mro__ for name in _slots(base)]
     own: dict[str, object] = dict(getattr(value, "__dict__", {}))
-    if not slots and not hasattr(value, "__dict__"):
-        return None
     return own | {name: getattr(value, name) for name in slots if hasattr(value, name)}
 
 
@@ -267,32 +267,42 @@ class _Key:
 
 
 def own_code_in(walk: Walk, value: object) -> list[Target]:
-    """Return the project's functions and classes in a container, which may be a registry."""
+    """Return the project's functions and classes in a container or an object, which may be a registry."""
     found: list[Target] = []
-    stack: list[object] = [value]
+    stack: list[tuple[object, int]] = [(value, 0)]
     done: set[int] = set()
     while stack:
-        here = stack.pop()
+        here, foreign = stack.pop()
         if isinstance(here, _Key):
             found.append(here.text)
-            continue
-        if id(here) in done or len(done) > 100_000:
-            continue
-        done.add(id(here))
-        if is_own(walk, here):
-            target = callable_target(walk, here)
-            found += [target] if target is not None else []
-        elif isinstance(here, dict):
-            for key, inner in reversed(list(cast("dict[object, object]", here).items())):
-                stack += [inner, _Key(repr(key)) if isinstance(key, str | int) and is_own(walk, inner) else key]
-        elif isinstance(here, list | tuple):
-            stack += reversed(_members(here))
-        elif isinstance(here, set | frozenset):
-            stack += sorted(_members(here), key=_qualname, reverse=True)
-        elif walk.module_of_class(type(here)) is not None:
-            found.append(walk.klass(type(here)))
-            stack += list((_attributes(here) or {}).values())
+        elif id(here) not in done and len(done) < _MOST_MEMBERS:
+            done.add(id(here))
+            if is_own(walk, here):
+                target = callable_target(walk, here)
+                found += [target] if target is not None else []
+                continue
+            if walk.module_of_class(type(here)) is not None:
+                found.append(walk.klass(type(here)))
+            elif not isinstance(here, _CONTAINERS):
+                foreign += 1
+            stack += [(inner, foreign) for inner in reversed(_inside(walk, here, foreign))]
     return found
+
+
+def _inside(walk: Walk, value: object, foreign: int) -> list[object]:
+    """Return what an object holds; little of a foreign one, whose inside may lead anywhere."""
+    if isinstance(value, dict):
+        found: list[object] = []
+        for key, inner in cast("dict[object, object]", value).items():
+            found += [_Key(repr(key)) if isinstance(key, str | int) and is_own(walk, inner) else key, inner]
+        return found
+    if isinstance(value, list | tuple):
+        return _members(value)
+    if isinstance(value, set | frozenset):
+        return sorted(_members(value), key=_qualname)
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    is_closed = foreign > 1 or name in _INERT or isinstance(value, types.ModuleType | type) or is_engine(value)
+    return [] if is_closed else list(attributes_of(value).values())
 
 
 def value_text(walk: Walk, name: str, value: object) -> str | None:

@@ -177,7 +177,7 @@ class Project:
 
     def entered(self, filename: str) -> Source | None:
         """Return the source of code without a file, through linecache; None where there is none."""
-        is_known = filename in linecache.cache and (_is_cell(filename) or filename.startswith("<"))
+        is_known = filename in linecache.cache and (_is_cell(filename) or _is_text(filename))
         lines = linecache.getlines(filename) if is_known else []
         if not lines:
             return None
@@ -266,4 +266,9 @@ def find_project(start: Path) -> Project:
 def _is_cell(filename: str) -> bool:
     """Tell whether a code object's file name is that of a notebook cell or of a line at a prompt."""
     starts = ("<ipython-input", "<cell", "<python-input", "<doctest")
-    return filename.startswith(starts) or f"{os.sep}ipykernel_" in filename
+    return filename.startswith(starts) or f"{os.sep}ipykernel_" in filename or "__marimo__cell" in filename
+
+
+def _is_text(filename: str) -> bool:
+    """Tell whether a file name is that of other code without a file, but not of methods that a library generates."""
+    return filename.startswith("<") and filename != "<string>" and "generated" not in filename

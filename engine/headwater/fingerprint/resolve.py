@@ -12,7 +12,6 @@ from headwater.fingerprint.changing import is_state, needs_expression
 from headwater.fingerprint.merkle import Node
 from headwater.fingerprint.objects import callable_target, class_target, is_own, object_target, plain_items, value_text
 from headwater.fingerprint.scopes import Import
-from headwater.fingerprint.volatility import environment_value
 from headwater.fingerprint.walk import MISSING, Context, Module, absolute, is_module
 
 if TYPE_CHECKING:
@@ -300,11 +299,6 @@ def _foreign(walk: Walk, path: str, ref: Ref, context: Context) -> list[Target]:
     for prefix, sees in _SEEING.items():
         if full == prefix or full.startswith(prefix + "."):
             walk.see(sees)
-    if context.is_import_time:
-        read = environment_value(full, ref.argument)
-        if read is not None:
-            walk.note_volatile(context.module, f"environment variable {ref.argument}")
-            found.append(f"env:{walk.project.strip(read)!r}")
     return [walk.external(full) if path != "builtins" else f"builtin:{text}", *found]
 
 

@@ -37,7 +37,7 @@ class Changes:
     """All such places in one source."""
 
     by_root: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
-    #: Names of attributes that functions assign to anything.
+    #: Names of attributes that functions, but for initialisers, change on anything.
     attributes: set[str] = field(default_factory=set[str])
 
 
@@ -89,27 +89,33 @@ class _Finder(ast.NodeVisitor):
         change = Change(name, chain, imported, self.function, is_rebinding)
         self.found.by_root.setdefault(name, []).append(change)
 
+    def _note_attribute(self, node: ast.expr) -> None:
+        if self.function is not None and isinstance(node, ast.Attribute):
+            self.found.attributes.add(node.attr)
+
+    def _is_initialiser(self) -> bool:
+        return getattr(self.function, "name", "") in ("__init__", "__post_init__", "__new__", "__setstate__")
+
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._note(node, is_rebinding=True)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
-            if self.function is not None:
-                self.found.attributes.add(node.attr)
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self" and self._is_initialiser()):
+                self._note_attribute(node)
             self._note(node, is_rebinding=True)
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
+            self._note_attribute(node.value)
             self._note(node.value, is_rebinding=False)
-        self.generic_visit(node)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
+            self._note_attribute(node.func.value)
             self._note(node.func.value, is_rebinding=False)
         self.generic_visit(node)
 

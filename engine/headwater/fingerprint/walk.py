@@ -7,7 +7,7 @@ import sys
 import types
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, cast
 
 from headwater.fingerprint.distributions import ENGINE, distributions_of, is_standard
 from headwater.fingerprint.merkle import Node
@@ -33,6 +33,8 @@ class Module:
     name: str
     globals: dict[str, object]
     sources: list[Source]
+    #: Whether it was entered at a prompt or in a notebook rather than imported from a file.
+    is_entered: bool = False
 
     @property
     def trees(self) -> list[SourceTree]:
@@ -43,11 +45,6 @@ class Module:
     def label(self) -> str:
         """The file's name in records."""
         return self.sources[0].label if self.sources else "<entered>"
-
-    @property
-    def is_entered(self) -> bool:
-        """Whether it was entered at a prompt or in a notebook rather than imported from a file."""
-        return not self.sources or self.sources[0].path is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,6 @@ class Context:
     definition: Definition | None = None
     #: The live function; None where only its source is known.
     function: types.FunctionType | None = None
-    #: At import: what is read from the environment counts by value.
-    is_import_time: bool = False
 
 
 class Walk:
@@ -79,7 +74,7 @@ class Walk:
         #: Modules in which something was reached, in the order they were met.
         self.reached: dict[str, Module] = {}
         self.distributions: set[str] = set()
-        self.volatile: dict[str, str] = {}
+        self.volatile: dict[str, None] = {}
         self.widened: dict[str, None] = {}
         #: Answers to questions about the project that are asked again and again.
         self.answers: dict[tuple[str, ...], object] = {}
@@ -114,11 +109,14 @@ class Walk:
             source = self.project.source(file) if file.endswith(".py") else None
             if source is not None:
                 return Module(self.project.canonical_module(str(name)), scope, [source])
-            return Module(str(name), scope, []) if name is None else None
+            return None
         if name == "__main__":
-            return Module("__main__", scope, self.project.cells())
-        is_executed = not isinstance(name, str) or (name == "builtins" and "len" not in scope)
-        return Module("<executed>", scope, []) if is_executed else None
+            return Module("__main__", scope, self.project.cells(), is_entered=True)
+        if not isinstance(name, str) or (name == "builtins" and "len" not in scope):
+            return Module("<executed>", scope, [], is_entered=True)
+        folders = list(cast("list[str]", scope.get("__path__") or ()))
+        is_ours = bool(folders) and all(self.project.has(f"{folder}/__init__.py") for folder in folders)
+        return Module(name, scope, []) if is_ours else None  # a package without `__init__.py`
 
     def live_module(self, module: types.ModuleType) -> Module | None:
         """Return the project module that a module object is; None for a foreign one."""
@@ -262,9 +260,9 @@ class Walk:
         """Note that more was taken in than is certainly used, and why."""
         self.widened.setdefault(why)
 
-    def note_volatile(self, module: Module, what: str) -> None:
+    def note_volatile(self, what: str) -> None:
         """Note a value that is read from the environment, the clock or the like at import."""
-        self.volatile.setdefault(f"{module.name}: {what}", what)
+        self.volatile.setdefault(what)
 
     def see(self, what: frozenset[str] | set[str]) -> None:
         """Note what reached code can see that forms leave out."""
