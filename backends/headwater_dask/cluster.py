@@ -108,8 +108,8 @@ def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
 
 
 def _local(settings: Settings, cores: int, security: Any) -> Any:
-    from dask import config
     import distributed
+    from dask import config
 
     # Step bodies run in processes of their own: a worker that dies took nobody's memory, and the engine retries.
     config.set({"distributed.scheduler.allowed-failures": 0})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headwater.worker.alone import perform_alone as perform_alone
     from headwater.worker.current import idempotency_key as idempotency_key
     from headwater.worker.loading import offer as offer
     from headwater.worker.loading import withdraw as withdraw
     from headwater.worker.perform import Place as Place
     from headwater.worker.perform import perform as perform
-    from headwater.worker.perform import perform_alone as perform_alone
     from headwater.worker.pool import StepPool as StepPool
     from headwater.worker.process import StepProcess as StepProcess
 
@@ -22,7 +22,7 @@ _HOMES = {
     "idempotency_key": "current",
     "offer": "loading",
     "perform": "perform",
-    "perform_alone": "perform",
+    "perform_alone": "alone",
     "withdraw": "loading",
 }
 

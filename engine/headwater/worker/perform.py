@@ -116,30 +116,6 @@ def perform(
     )
 
 
-def perform_alone(attempt: Attempt, *, project: str, folder: Path, label: str) -> Outcome:
-    """Perform an attempt in a process that does nothing else: what a job on another machine calls.
-
-    ``folder`` is empty and the caller's to remove; ``project`` is where the project would lie, and may be absent.
-    """
-    from headwater.store import open_store
-    from headwater.worker.bind import bind
-    from headwater.worker.current import dedicate
-    from headwater.worker.loading import load
-
-    dedicate()
-    scratch = folder / "scratch"
-    scratch.mkdir()
-    try:
-        store = open_store(attempt.store, create=False)
-        strict_files = attempt.files if attempt.strict else None
-        place = bind(
-            attempt.bundle, store=store, project=project, folder=str(folder), label=label, strict_files=strict_files
-        )
-    except Exception as error:  # noqa: BLE001  the outcome tells it
-        return Outcome(attempt.attempt_id, None, failure_of(error, in_body=False), worker=label)
-    return perform(attempt, store=store, load=load, scratch=scratch, place=place)
-
-
 def _perform(work: _Work) -> Mapping[str, Json]:
     attempt, place = work.attempt, work.place
     check_environment(attempt.environment)
