@@ -65,6 +65,7 @@ __all__ = [
     "command",
     "either",
     "fail",
+    "is_in",
     "not_",
     "notify",
     "otherwise",
