@@ -114,7 +114,7 @@ class Plan:
         """Lay the plan out as text, a line a step."""
         width = max((len(step.name) for step in self.steps), default=0)
         lines = [f"{_WORDS[step.action]:<8} {step.name:<{width}}  {step.reason}" for step in self.steps]
-        counts = {action: sum(step.action == action for step in self.steps) for action in _WORDS}
+        counts: dict[Action, int] = {action: sum(step.action == action for step in self.steps) for action in _WORDS}
         total = ", ".join(f"{count} {_WORDS[action]}" for action, count in counts.items() if count)
         return "\n".join([*lines, f"{self.pipeline}: {total or 'nothing to do'}"])
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options, text
-from headwater.errors import RequestError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
     from headwater.digest import Json
-    from headwater.record import RunRecord, StepRecord
+    from headwater.record import StepRecord
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    result = options.workspace(args).result(args.run_id)
+    result = options.workspace(args, create=False).result(args.run_id)
     if args.step is not None:
+        from headwater.workspace import step_of
+
         step = step_of(result.record, args.step)
         if args.json:
             options.print_json(step_in_full(step))
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             _print_step(step)
         return 0
     if args.json:
-        options.print_json(result.document() | {"facts": dict(result.record.facts)})
+        options.print_json({**result.document(), "facts": dict(result.record.facts)})
         return 0
     record = result.record
     print(f"run {record.run}: {record.pipeline} version {record.version}, {record.status}")
@@ -52,17 +53,6 @@ def run(args: argparse.Namespace) -> int:
     rows = [[step.step, step.status.value, text.duration(step.seconds), step.reason] for step in result.steps]
     print(text.table(["step", "status", "seconds", "reason"], rows))
     return 0
-
-
-def step_of(record: RunRecord, name: str) -> StepRecord:
-    """Return a step of a run. Raises RequestError for an unknown name."""
-    if name not in record.steps:
-        raise RequestError(
-            f"run {record.run} has no step {name!r}",
-            facts={"steps": ", ".join(record.steps)},
-            hint="hw show lists them",
-        )
-    return record.steps[name]
 
 
 def step_in_full(step: StepRecord) -> dict[str, Json]:

@@ -86,9 +86,8 @@ class Places:
     def wait(self, deadline: float | None) -> list[Item]:
         """Return what has come in; waits for it until ``deadline`` (monotonic seconds), and polls meanwhile."""
         now = time.monotonic()
-        limits = [self._next_poll] if self._under_way else []
-        until = min([*limits, *([deadline] if deadline is not None else [])], default=None)
-        items = self._take(None if until is None else max(0.0, until - now))
+        limits = [limit for limit in (deadline, self._next_poll if self._under_way else None) if limit is not None]
+        items = self._take(max(0.0, min(limits) - now) if limits else None)
         if self._under_way and time.monotonic() >= self._next_poll:
             items.extend(self._poll())
             self._next_poll = time.monotonic() + POLL_SECONDS
