@@ -373,6 +373,38 @@ def test_the_definition_does_not_depend_on_values() -> None:
     assert draw(flow).nodes["total"].inputs == {"values": Seq("list", (Param("n"),))}
 
 
+# ------------------------------------------------------------------------------------------------ decoration
+
+
+def yields():
+    yield load()
+
+
+async def waits(): ...
+
+
+@pytest.mark.parametrize(
+    ("thing", "name", "text"),
+    [
+        (yields, None, "nothing in it would be called"),
+        (waits, None, "nothing in it would be called"),
+        (load, None, "it is no function"),
+        (Trees, None, "it is no function"),
+        (lambda: None, None, "'<lambda>' cannot be the name of a pipeline"),
+        (lambda: None, "a/b", "'a/b' cannot be the name of a pipeline"),
+    ],
+)
+def test_what_cannot_be_a_pipeline_is_refused(thing: Any, name: str | None, text: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        pipeline(name=name)(thing)
+    assert text in str(caught.value)
+    assert "tests/unit/test_author_pipeline.py:" in str(caught.value)
+
+
+def test_a_pipeline_may_have_another_name_than_its_function() -> None:
+    assert pipeline(name="nightly-flights")(lambda: None).compile().definition.name == "nightly-flights"
+
+
 # ------------------------------------------------------------------------------------------------ delegation
 
 

@@ -17,7 +17,7 @@ from headwater.author.step import is_replaced
 from headwater.definition import Definition
 from headwater.errors import DefinitionError, ParameterError
 from headwater.expr import Param
-from headwater.graph import graph_of
+from headwater.graph import graph_of, is_step_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,9 +164,23 @@ def pipeline(function: Callable[P, R] | None = None, /, *, name: str | None = No
     """Make a pipeline of a function: ``@pipeline``, or ``@pipeline(name="flights")``."""
 
     def decorate(function: Callable[Q, S], /) -> Pipeline[Q, S]:
+        _check_function(function, name)
         return Pipeline(function, name)
 
     return decorate if function is None else decorate(function)
+
+
+def _check_function(function: object, name: str | None) -> None:
+    """Refuse what would draw nothing, or could not be found by its name."""
+    called = name or str(getattr(function, "__name__", function))
+    facts = {"line": author_line()}
+    if not inspect.isfunction(function):
+        raise DefinitionError(f"'{called}' cannot be a pipeline: it is no function", facts=facts)
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise DefinitionError(f"'{called}' cannot be a pipeline: nothing in it would be called", facts=facts)
+    if not is_step_name(called) or "/" in called:
+        hint = "use letters, digits, '_', '.' and '-': @pipeline(name=\"…\")"
+        raise DefinitionError(f"{called!r} cannot be the name of a pipeline", facts=facts, hint=hint)
 
 
 def _line(function: Callable[..., object], line: int) -> str:
