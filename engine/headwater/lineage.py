@@ -1,8 +1,8 @@
 """From what, by what, into what: answered from records alone.
 
-A graph has nodes of five kinds: *artifact*, *step* (one execution of a step in one run), *file*, *parameter* and
-*code*. An edge goes the way of the data. A step that was reused stands for the execution that its trace came from: the
-original run is named, and the graph goes on from there.
+A graph has nodes of six kinds: *artifact*, *step* (one execution of a step in one run), *file*, *parameter*, *code*
+and, where one begins with it, *run*. An edge goes the way of the data. A step that was reused stands for the execution
+that its trace came from: the original run is named, and the graph goes on from there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headwater.record import RunRecord, StepRecord
     from headwater.types import RunId, StepName
 
-Kind: TypeAlias = Literal["artifact", "step", "file", "parameter", "code"]
+Kind: TypeAlias = Literal["artifact", "step", "file", "parameter", "code", "run"]
 _SHORT = 12
 
 
@@ -94,6 +94,11 @@ def of_step(run: RunId, step: StepName) -> Start:
     return Start("step", run=run, step=step)
 
 
+def of_run(run: RunId) -> Start:
+    """Begin with a whole run: upstream with the steps that end it, downstream with all that it did."""
+    return Start("run", run=run)
+
+
 def of_file(path: str) -> Start:
     """Begin with a source file, by the label under which steps recorded it."""
     return Start("file", path=path)
@@ -139,7 +144,7 @@ class _Graph:
 
 def _walk(index: Index, start: Start, direction: Literal["upstream", "downstream"], depth: int | None) -> Lineage:
     graph = _Graph(index)
-    root, first = _begin(graph, start)
+    root, first = _begin_run(graph, start.run, direction) if start.kind == "run" else _begin(graph, start)
     expand: Callable[[_Graph, str], Iterator[str]] = _above if direction == "upstream" else _below
     waiting = deque((node, 0) for node in first)
     seen = set(first)
@@ -172,6 +177,19 @@ def _begin(graph: _Graph, start: Start) -> tuple[str, Sequence[str]]:
             raise RequestError(f"no step is recorded to have read {start.path!r}", hint="name it as `hw why` does")
         root = graph.add(Node(f"file:{start.path}", "file", start.path, {"path": start.path}))
     return root, [root]
+
+
+def _begin_run(graph: _Graph, run: RunId, direction: str) -> tuple[str, Sequence[str]]:
+    root = graph.add(Node(f"run:{run}", "run", f"run {run}", {"run": run}))
+    steps = {name: step for name, step in graph.index.steps(run).items() if step.elements is None and step.outputs}
+    used = {str(source.get("step")) for step in steps.values() for each in step.inputs.values() for source in each}
+    first: list[str] = []
+    for name in steps:
+        record = graph.record(run, name) if direction == "downstream" or name not in used else None
+        if record is not None:
+            first.append(graph.add(_step(record)))
+            graph.link(*((first[-1], root) if direction == "upstream" else (root, first[-1])), "")
+    return root, first
 
 
 def _above(graph: _Graph, node: str) -> Iterator[str]:
@@ -338,6 +356,7 @@ _SHAPES: Mapping[Kind, str] = {
     "file": "note",
     "parameter": "diamond",
     "code": "component",
+    "run": "tab",
 }
 
 

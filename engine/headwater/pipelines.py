@@ -73,9 +73,7 @@ def find(store: Store, name: str, number: int | None = None) -> Version:
     return wanted[-1]
 
 
-def publish(
-    store: Store, definition: Definition, bundle: Digest, *, mac: Json, entries: Mapping[str, str]
-) -> Version:
+def publish(store: Store, definition: Definition, bundle: Digest, *, mac: Json, entries: Mapping[str, str]) -> Version:
     """Store a definition; a changed one gets the next number of its name, an unchanged one keeps its own."""
     data = canonical(definition.document())
     digest = definition.digest
@@ -106,6 +104,46 @@ def publish(
 def load(store: Store, digest: Digest) -> Definition:
     """Read a stored definition by its digest."""
     return Definition.from_document(cast("Json", json.loads(store.get(digest))))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between two definitions."""
+
+    #: ``step``, ``parameter`` or ``output``.
+    what: str
+    name: str
+    #: ``added``, ``removed``, or the field that differs: ``inputs``, ``options``, ``default``, …
+    field: str
+    old: Json = None
+    new: Json = None
+
+
+def changes(old: Definition, new: Definition) -> list[Change]:
+    """Return how two definitions differ: steps, parameters, what the pipeline gives."""
+    before, after = old.document(), new.document()
+    found: list[Change] = []
+    for kind, what in (("parameters", "parameter"), ("steps", "step")):
+        found.extend(_changes(what, _by_name(before[kind]), _by_name(after[kind])))
+    if before["output"] != after["output"]:
+        found.append(Change("output", "", "changed", before["output"], after["output"]))
+    return found
+
+
+def _by_name(items: Json) -> dict[str, dict[str, Json]]:
+    return {str(each["name"]): each for each in cast("list[dict[str, Json]]", items)}
+
+
+def _changes(what: str, old: dict[str, dict[str, Json]], new: dict[str, dict[str, Json]]) -> list[Change]:
+    found = [Change(what, name, "removed") for name in old if name not in new]
+    for name, now in new.items():
+        was = old.get(name)
+        if was is None:
+            found.append(Change(what, name, "added"))
+            continue
+        fields = [field for field in dict.fromkeys([*was, *now]) if was.get(field) != now.get(field)]
+        found.extend(Change(what, name, field, was.get(field), now.get(field)) for field in fields)
+    return found
 
 
 def _path(name: str, number: int) -> str:

@@ -18,6 +18,7 @@ from headwater.types import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headwater.artifacts import Artifact
     from headwater.author.pipeline import Pipeline
     from headwater.config import Profile
     from headwater.definition import Definition
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from headwater.fingerprint import Project
     from headwater.index import Index
     from headwater.known import Document
+    from headwater.lineage import Difference, Lineage, Start
     from headwater.pipelines import Version
     from headwater.plan import Plan
-    from headwater.record import RunRecord
+    from headwater.record import RunRecord, StepRecord
+    from headwater.rehearsal import Scene
     from headwater.run import RunResult, View
     from headwater.store import Store
     from headwater.targets import Compiled
@@ -42,6 +45,7 @@ class Workspace:
 
     ``project``: a folder; by default that of the target, else of the working directory. ``store``: a folder or URL.
     ``backend``: the backend of steps that name none. ``profile``: a name in ``headwater.toml``.
+    Without ``create`` a store that is not there is an error.
     """
 
     def __init__(
@@ -51,7 +55,9 @@ class Workspace:
         store: str | Path | None = None,
         backend: str | None = None,
         profile: str | None = None,
+        create: bool = True,
     ) -> None:
+        self._creates = create
         self._given_project = None if project is None else Path(project)
         self._given_store = None if store is None else str(store)
         self._given_backend = backend
@@ -80,7 +86,7 @@ class Workspace:
         """The store, made if it is not there."""
         from headwater.store import open_store
 
-        return open_store(self.profile.store)
+        return open_store(self.profile.store, create=self._creates)
 
     @cached_property
     def index(self) -> Index:
@@ -224,6 +230,106 @@ class Workspace:
         self.store.create(f"runs/{found}/cancel", b"{}")
         return found
 
+    # ------------------------------------------------------------------------------------------------------ questions
+
+    def diff(self, old: str, new: str) -> Difference:
+        """Return how two runs differ."""
+        from headwater import lineage
+
+        return lineage.diff(self.record(old), self.record(new))
+
+    def code_changes(self, old: str, new: str, step: str) -> list[str]:
+        """Say what differs between the code of a step in two runs: functions and constants, with file and line."""
+        from headwater.fingerprint import compare
+
+        codes = [record.steps[step].code if step in record.steps else "" for record in map(self.record, (old, new))]
+        if not all(codes):
+            return []
+        before, after = (json.loads(self.fetch(code)) for code in codes)
+        return [change.text for change in compare(before, after)]
+
+    def lineage(
+        self, thing: str, step: str | None = None, *, downstream: bool = False, depth: int | None = None
+    ) -> Lineage:
+        """Trace a run, a step of it (also ``RUN/STEP``), a file, or an artifact by how its digest begins."""
+        from headwater import lineage
+
+        trace = lineage.downstream if downstream else lineage.upstream
+        return trace(self.index, self._start(thing, step), depth=depth)
+
+    def _start(self, thing: str, step: str | None) -> Start:
+        from headwater import lineage
+
+        run, _, inner = thing.partition("/")
+        if step is not None or (inner and self._is_run(run)):
+            record = self.record(thing if step is not None else run)
+            return lineage.of_step(record.run, step_of(record, step or inner).step)
+        if self._is_run(thing):
+            return lineage.of_run(self.find_run(thing))
+        for label in (thing, str(Path(thing).absolute()), self._relative(thing)):
+            if self.index.file_users(label):
+                return lineage.of_file(label)
+        return lineage.of_artifact(self.find_digest(thing))
+
+    def _is_run(self, text: str) -> bool:
+        from headwater.record import list_runs
+
+        return text == "latest" or (len(text) > 7 and any(run.startswith(text) for run in list_runs(self.store)))
+
+    def _relative(self, path: str) -> str:
+        full = Path(path).absolute()
+        return full.relative_to(self.project.root).as_posix() if full.is_relative_to(self.project.root) else path
+
+    def find_digest(self, text: str) -> str:
+        """Return the digest of the one artifact that some runs made or used and that begins so."""
+        found = self.index.digests(text) if text and not set(text) - set("0123456789abcdef") else []
+        if len(found) == 1:
+            return found[0]
+        raise RequestError(
+            f"nothing in this store is called {text!r}" if not found else f"{len(found)} artifacts begin with {text!r}",
+            facts={"store": self.store.url} | ({"found": ", ".join(each[:16] for each in found[:5])} if found else {}),
+            hint="name a run, a step (RUN STEP), a file that a step read, or how the digest of an artifact begins",
+        )
+
+    def artifact(self, thing: str, step: str | None = None, output: str | None = None) -> Artifact:
+        """Return an artifact: an output of a step of a run, or any by how its digest begins."""
+        from headwater.artifacts import Artifact
+
+        if step is None:
+            digest = self.find_digest(thing)
+            document = self.index.artifact(digest)
+            return Artifact.from_document(
+                document or {"digest": digest, "type": "bytes", "bytes": self.store.size(digest)}
+            )
+        outputs = self.artifacts(thing, step)
+        name = output or (next(iter(outputs)) if len(outputs) == 1 else "result")
+        if name not in outputs:
+            raise RequestError(
+                f"step '{step}' has no output {name!r}",
+                facts={"run": self.find_run(thing), "outputs": ", ".join(outputs) or "none"},
+                hint=f"hw show {thing} {step} shows what became of it",
+            )
+        return outputs[name]
+
+    def artifacts(self, run: str, step: str) -> dict[str, Artifact]:
+        """Return the outputs of a step of a run."""
+        from headwater.artifacts import Artifact
+
+        outputs = step_of(self.record(run), step).outputs
+        return {name: Artifact.from_document(cast("Mapping[str, Json]", found)) for name, found in outputs.items()}
+
+    def scene(self, run: str, step: str, *, current: bool = False) -> Scene:
+        """Return a recorded step with all that it takes to perform it again in this process."""
+        from headwater import pipelines, rehearsal
+
+        record = self.record(run)
+        found = step_of(record, step)
+        target = str(record.facts.get("target") or "")
+        if self._given_project is None and Path(target.partition(":")[0]).is_file():
+            self._choose_project(target)
+        node = pipelines.load(self.store, record.definition).graph.nodes[step.partition("[")[0]]
+        return rehearsal.Scene(record, found, node, self.store, self.project.root, is_current=current)
+
     def _load_tree(self, tree: Json) -> object:
         from headwater.values import load_type
         from headwater.worker.inputs import decode_tree
@@ -239,6 +345,20 @@ class Workspace:
         from headwater.artifacts import Artifact, read_json
 
         return read_json(Artifact.from_document(document), self.store)
+
+
+def step_of(record: RunRecord, name: str) -> StepRecord:
+    """Return a step of a run. Raises RequestError for an unknown name."""
+    if name in record.steps:
+        return record.steps[name]
+    import difflib
+
+    near = difflib.get_close_matches(name, record.steps, 1)
+    raise RequestError(
+        f"run {record.run} has no step {name!r}",
+        facts={"steps": ", ".join(each for each in record.steps if "[" not in each)},
+        hint=f"did you mean {near[0]!r}?" if near else f"hw show {record.run} lists them",
+    )
 
 
 def load_plan(path: Path) -> Plan:

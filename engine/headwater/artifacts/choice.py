@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ANY = "any"
 
 #: Name of each codec of ours → where it is.
-_OWN = {
+OWN = {
     "json": ("plain", "JsonCodec"),
     "bytes": ("plain", "BytesCodec"),
     "pickle": ("plain", "PickleCodec"),
@@ -113,7 +113,7 @@ def spec_for_value(value: object) -> str:
     from headwater import providers
 
     for name in providers.names("codec"):
-        if name not in _OWN and find_codec(name).matches(value):
+        if name not in OWN and find_codec(name).matches(value):
             return name
     if cls.__module__.partition(".")[0] == "polars" and cls.__qualname__ == "LazyFrame":
         raise ValueNotStorable("a Polars LazyFrame cannot be stored", hint="return its .collect()")
@@ -123,8 +123,8 @@ def spec_for_value(value: object) -> str:
 
 def find_codec(name: str) -> Codec:
     """Return the codec of a name; raises ProviderError where there is none."""
-    if name in _OWN:
-        module, attribute = _OWN[name]
+    if name in OWN:
+        module, attribute = OWN[name]
         return cast("Codec", getattr(importlib.import_module(f"headwater.artifacts.{module}"), attribute)())
     from headwater import providers
 

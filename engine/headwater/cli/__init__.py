@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from headwater.errors import RequestError
+
     class Command(Protocol):
         """A command's module."""
 
@@ -61,6 +63,7 @@ commands:
 
 hw COMMAND --help explains one command. Exit status: 0 done, 1 a step failed,
 2 wrong request or definition, 3 the environment is not as needed, 130 interrupted.
+With --json stdout is one JSON document, of an error {{"error": {{...}}}}; messages go to stderr.
 """
 
 
@@ -75,26 +78,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"headwater {__version__}")
         return 0
+    if words[0] == "--complete":
+        from headwater.cli.candidates import complete
+
+        print("\n".join(complete(words[1:])))
+        return 0
     if words[0] not in COMMANDS:
-        return _unknown(words[0])
+        return _told(_unknown(words[0]), as_json="--json" in words)
     return _guarded(words[0], words[1:])
 
 
-def _unknown(word: str) -> int:
+def _unknown(word: str) -> RequestError:
     import difflib
+
+    from headwater.errors import RequestError
 
     near = difflib.get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean 'hw {near[0]}'?" if near else "hw --help lists the commands"
-    print(f"there is no command named {word!r}\n  hint: {hint}", file=sys.stderr)
-    return 2
+    return RequestError(f"there is no command named {word!r}", hint=hint)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """Return the parser of one command."""
     import argparse
 
+    from headwater.cli.parser import Parser
+
     command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"hw {name}",
         description=(command.__doc__ or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -106,27 +117,52 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def _guarded(name: str, words: Sequence[str]) -> int:
-    """Run one command; an error becomes its message on stderr and its exit status."""
+    """Run one command; an error becomes its message on stderr and its exit status.
+
+    With ``--json`` it also becomes the one document on stdout: ``{"error": {...}}``.
+    """
     from headwater.errors import HeadwaterError
 
-    args = parser_of(name).parse_intermixed_args(words) if name != "debug" else parser_of(name).parse_args(words)
-    command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))
     try:
+        parser = parser_of(name)
+        args = parser.parse_args(words) if name == "debug" else parser.parse_intermixed_args(words)
+        command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))
         status = command.run(args)
         sys.stdout.flush()
-    except HeadwaterError as error:
-        if args.traceback:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader of our output went away (`hw logs | head`): not an error, but Python must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (HeadwaterError, OSError, KeyboardInterrupt) as error:
+        if "--traceback" in words:
+            raise
+        return _told(error, as_json="--json" in words)
     return status
+
+
+def _told(error: BaseException, *, as_json: bool) -> int:
+    """Print an error and return its exit status."""
+    from headwater.errors import HeadwaterError, Interrupted, SetupError
+
+    if isinstance(error, KeyboardInterrupt):
+        told: HeadwaterError = Interrupted("interrupted")
+    elif isinstance(error, HeadwaterError):
+        told = error
+    else:  # a disk that is full, a folder that may not be written, …
+        told = SetupError(str(error))
+    print(f"error: {told}", file=sys.stderr)
+    if as_json:
+        import json
+
+        document = {
+            "class": type(told).__name__,
+            "message": told.sentence,
+            "facts": {name: str(fact) for name, fact in told.facts.items()},
+            "hint": told.hint,
+            "exit_status": told.exit_status,
+        }
+        print(json.dumps({"error": document}, indent=2, ensure_ascii=False))
+    return told.exit_status
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from headwater.record import read_text
     from headwater.types import RunStatus
 
-    workspace = options.workspace(args)
+    workspace = options.workspace(args, create=False)
     run_id = workspace.find_run(args.run_id)
     after = ""
     lines: list[TextLine] = []

@@ -58,12 +58,16 @@ def add_target(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> 
     )
 
 
-def workspace(args: argparse.Namespace) -> Workspace:
-    """Return the workspace that the arguments ask for."""
+def workspace(args: argparse.Namespace, *, create: bool = True) -> Workspace:
+    """Return the workspace that the arguments ask for; without ``create`` its store must be there."""
     from headwater.workspace import Workspace
 
     return Workspace(
-        project=args.project, store=args.store, profile=args.profile, backend=getattr(args, "backend", None)
+        project=args.project,
+        store=args.store,
+        profile=args.profile,
+        backend=getattr(args, "backend", None),
+        create=create,
     )
 
 

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    workspace = options.workspace(args)
+    workspace = options.workspace(args, create=False)
     if args.verb == "list":
         return _list(workspace, args)
     if not args.words:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _pin(workspace: Workspace, args: argparse.Namespace) -> int:
     from headwater import housekeeping
-    from headwater.cli.show import step_of
+    from headwater.workspace import step_of
 
     if args.verb == "unpin":
         for name in args.words:

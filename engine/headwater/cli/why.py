@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.cli import options
-from headwater.cli.show import step_of
 from headwater.errors import RequestError
 
 if TYPE_CHECKING:
@@ -29,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    workspace = options.workspace(args)
+    from headwater.workspace import step_of
+
+    workspace = options.workspace(args, create=False)
     if len(args.words) > 2:
         raise RequestError("hw why takes a run and a step", hint="hw why [RUN] [STEP]")
     run_id, name = "latest", None

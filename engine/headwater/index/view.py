@@ -249,6 +249,20 @@ class Index:
         """Return what one execution of a step made, was given by reuse and used."""
         return self._uses("where run = ? and step = ?", [run, step])
 
+    def digests(self, prefix: str, *, limit: int = 20) -> Sequence[Digest]:
+        """Return the digests, of what was made or used, that begin so."""
+        query = "select distinct digest from use where digest >= ? and digest < ? order by digest limit ?"
+        return [str(digest) for (digest,) in self._rows(query, [prefix, prefix + "g", limit])]
+
+    def artifact(self, digest: Digest) -> Mapping[str, Json] | None:
+        """Return the document of an artifact that some step made; None where only its digest is known."""
+        for use in self.uses(digest):
+            record = self.step(use.run, use.step) if use.role in ("made", "reused") else None
+            document = None if record is None else record.outputs.get(use.name)
+            if isinstance(document, dict) and document.get("digest") == digest:
+                return document
+        return None
+
     def file_users(self, label: str) -> Sequence[tuple[RunId, StepName]]:
         """Return the executions of steps that read a file."""
         return [(use.run, use.step) for use in self._uses("where role = 'file' and name = ?", [label])]
