@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def read_settings(context: BackendContext) -> Settings:
     for name in settings.security:
         if name not in _SECURITY:
             raise ConfigError(f"{where} has no security setting '{name}'", hint=f"they are {', '.join(_SECURITY)}")
-    if min(settings.workers, settings.threads or 1) < 1:
+    if settings.workers < 1 or (settings.threads is not None and settings.threads < 1):
         raise ConfigError(f"{where} needs at least one worker and one thread")
     return settings
 
@@ -95,7 +95,14 @@ def start(settings: Settings, *, cores: int) -> tuple[Any, Any]:
     security = _security(settings)
     cluster = None
     if settings.address is None:
-        cluster = _local(settings, cores, security) if settings.cluster is None else _custom(settings)
+        try:
+            cluster = _local(settings, cores, security) if settings.cluster is None else _custom(settings)
+        except Exception as error:
+            what = settings.cluster or "a local one"
+            raise SetupError(
+                "the Dask cluster cannot be started",
+                facts={"cluster": what, "because": f"{type(error).__name__}: {error}"},
+            ) from error
     try:
         target = settings.address if cluster is None else cluster
         make_client: Any = distributed.Client  # without types of its own
