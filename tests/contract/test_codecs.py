@@ -16,7 +16,7 @@ import pytest
 
 from headwater.artifacts import Codec, Dir, File, find_codec
 from headwater.errors import ValueNotStorable
-from headwater.testing.codecs import CodecContract
+from headwater.testing import CodecContract
 
 
 class TestJson(CodecContract):

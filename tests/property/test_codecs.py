@@ -216,6 +216,25 @@ def test_dictionaries_may_outgrow_their_indices_together(store: Store) -> None:
     assert again(table, store).column(0).to_pylist() == table.column(0).to_pylist()  # type: ignore[attr-defined]
 
 
+def test_a_batch_whose_text_no_array_can_hold_is_halved(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"t": [str(n) for n in range(12)]})
+    joined = tables._joined
+
+    def overflows(column: pa.ChunkedArray) -> pa.Array:
+        if len(column) > 3:  # in truth: more than 2 GiB of text
+            raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+        return joined(column)
+
+    monkeypatch.setattr(tables, "_joined", overflows)
+    back = again(table, store)
+    assert isinstance(back, pa.Table)
+    assert back.equals(table)
+    assert [len(chunk) for chunk in back.column(0).chunks] == [3, 2, 2, 2, 3]
+    monkeypatch.setattr(tables, "_joined", lambda column: (_ for _ in ()).throw(pa.ArrowInvalid("hopeless")))
+    with pytest.raises(pa.ArrowInvalid, match="hopeless"):
+        encode_value(table, "arrow", store)
+
+
 def test_an_ordered_dictionary_keeps_its_order_and_all_its_values(store: Store) -> None:
     array = pa.DictionaryArray.from_arrays(pa.array([2, 0], pa.int8()), pa.array(["c", "b", "a"]), ordered=True)
     back = again(pa.table({"c": array}), store)

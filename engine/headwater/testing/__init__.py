@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headwater.testing.backends import BackendContract as BackendContract
+    from headwater.testing.codecs import CodecContract as CodecContract
     from headwater.testing.stores import StoreContract as StoreContract
 
 #: Public name → the module that holds it; imported when first asked for, since each needs pytest.
 _HOMES = {
     "BackendContract": "backends",
+    "CodecContract": "codecs",
     "StoreContract": "stores",
 }
 
-__all__ = ["BackendContract", "StoreContract"]
+__all__ = ["BackendContract", "CodecContract", "StoreContract"]
 
 
 def __getattr__(name: str) -> object:
