@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from headwater.author.control import either as either
     from headwater.author.control import fail as fail
     from headwater.author.control import is_in as is_in
-    from headwater.author.control import is_in as is_in
     from headwater.author.control import not_ as not_
     from headwater.author.control import notify as notify
     from headwater.author.control import otherwise as otherwise
@@ -42,7 +41,6 @@ _HOMES = {
     "command": "author.step",
     "either": "author.control",
     "fail": "author.control",
-    "is_in": "author.control",
     "is_in": "author.control",
     "not_": "author.control",
     "notify": "author.control",
