@@ -10,7 +10,7 @@ Nothing is stored.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options
 
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         result = rehearsal.rehearse(scene, call)
     except _Failed:
         return 1
+    except _Left:
+        return 0
     print(f"{args.step} gave {result!r}")
     return 0
 
@@ -63,6 +65,10 @@ class _Failed(Exception):
     """The step raised, and that was shown."""
 
 
+class _Left(Exception):
+    """The debugger was left before the step ended."""
+
+
 def _called(function: Callable[..., object], inputs: Mapping[str, object]) -> object:
     from headwater.worker.failure import user_traceback
 
@@ -78,12 +84,24 @@ def _debugged(function: Callable[..., object], inputs: Mapping[str, object]) -> 
     import pdb  # noqa: T100  the very purpose
     import traceback
 
-    debugger = pdb.Pdb()
+    was_left: list[bool] = []
+
+    class Debugger(pdb.Pdb):
+        """Remembers that it was left."""
+
+        def set_quit(self) -> None:
+            was_left.append(True)
+            super().set_quit()
+
+    debugger = Debugger()
     try:
-        return debugger.runcall(function, **inputs)
+        result = cast("object", debugger.runcall(function, **inputs))
     except Exception as error:
         traceback.print_exc()
-        debugger = pdb.Pdb()
+        debugger = Debugger()
         debugger.reset()
         debugger.interaction(None, error.__traceback__)
         raise _Failed from error
+    if was_left:
+        raise _Left
+    return result

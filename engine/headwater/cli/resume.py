@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run_id", metavar="RUN", nargs="?", default="latest", help="a run's id, or how it begins")
     parser.add_argument("--backend", metavar="NAME", help="the backend of steps that name none")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each step that is reused, too")
     parser.add_argument("-q", "--quiet", action="store_true", help="print failures only")
     options.add_json(parser)
     options.add_store(parser)
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     from headwater.cli.live import live_view
 
-    with live_view(is_quiet=args.quiet or args.json) as view:
+    with live_view(is_quiet=args.quiet or args.json, is_verbose=args.verbose) as view:
         result = options.workspace(args).resume(args.run_id, view=view)
     if args.json:
         options.print_json(result.document())

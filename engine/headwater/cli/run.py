@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-going", action="store_true", help="after a failure, go on with all that does not depend on it"
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each step that is reused, too")
     parser.add_argument("-q", "--quiet", action="store_true", help="print failures only")
     options.add_json(parser)
     options.add_store(parser)
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         chosen, target = replace(chosen, plan=plan, selection=plan.chosen()), target or plan.target
     if target is None:
         raise RequestError("what is to be run?", hint=f"hw run TARGET: {options.TARGET}")
-    with live_view(is_quiet=args.quiet or args.json) as view:
+    with live_view(is_quiet=args.quiet or args.json, is_verbose=args.verbose) as view:
         result = options.workspace(args).run(
             target, run_options=replace(chosen, view=view, fail_fast=not args.keep_going)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from headwater.plan import Plan
     from headwater.rebuild import Decision, Rebuilder
     from headwater.record import RunLog
+    from headwater.run.outlook import Outlook
     from headwater.selection import Selected
     from headwater.store import Store
     from headwater.trust import Keyring
@@ -33,8 +35,12 @@ if TYPE_CHECKING:
 class View(Protocol):
     """Who watches a run: the terminal's live view, a notebook, nobody."""
 
-    def started(self, run: RunId, pipeline: str, steps: int) -> None:
+    def started(self, run: RunId, pipeline: str, outlook: Outlook) -> None:
         """The run has begun."""
+        ...
+
+    def expanded(self, step: StepName, elements: int) -> None:
+        """A map has so many elements."""
         ...
 
     def running(self, step: StepName, attempt: int, backend: str | None) -> None:
@@ -87,6 +93,8 @@ class Job:
     fail_fast: bool = True
     #: Median seconds of earlier runs.
     expected: Callable[[str], float | None] = lambda _: None
+    #: How many steps may run at once on this machine.
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     #: Step → number of attempts that earlier drivers of this run made.
     tried: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -21,6 +21,7 @@ from headwater.record import events as kinds
 from headwater.run import records
 from headwater.run.control import perform
 from headwater.run.job import attempt_of, element_needs, step_specs
+from headwater.run.outlook import outlook_of
 from headwater.run.places import Stop, failed
 from headwater.schedule import (
     Cancel,
@@ -98,7 +99,7 @@ class _Loop:
         """Go on until the scheduler says that the run is over."""
         job = self.job
         self.scheduler = Scheduler(step_specs(job), self._limits(), fail_fast=job.fail_fast)
-        job.view.started(job.run, job.pipeline, len(job.graph.nodes))
+        job.view.started(job.run, job.pipeline, outlook_of(job))
         self._carry_out(self.scheduler.start())
         while self.status is None:
             for item in self.places.wait(self._deadline()):
@@ -196,6 +197,7 @@ class _Loop:
         names = [f"{step}[{place}]" for place in range(count)]
         self.job.known.elements[step] = names
         self.job.log.append(kinds.STEP_EXPANDED, step=step, elements=cast("Json", names))
+        self.job.view.expanded(step, count)
         elements = tuple(Element(tuple(sorted(set(element_needs(node, place))))) for place in range(count))
         self.events.append(Expanded(step, count, elements))
 

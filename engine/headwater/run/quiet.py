@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headwater.backend import LogLine
+    from headwater.run.outlook import Outlook
     from headwater.types import RunId, RunStatus, StepName, StepStatus
 
 
 class Quiet:
     """Nobody watches."""
 
-    def started(self, run: RunId, pipeline: str, steps: int) -> None:
+    def started(self, run: RunId, pipeline: str, outlook: Outlook) -> None:
+        """Show nothing."""
+
+    def expanded(self, step: StepName, elements: int) -> None:
         """Show nothing."""
 
     def running(self, step: StepName, attempt: int, backend: str | None) -> None:
