@@ -162,8 +162,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(autouse=True)
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small batches, so that the edges between them are met."""
+def few_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Small batches, so that the edges between them are met; and nothing left behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
     monkeypatch.setattr(tables.write_table, "__kwdefaults__", {**tables.write_table.__kwdefaults__, "rows": 7})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from headwater.artifacts.trees import read_tree
 from headwater.digest import canonical, digest_bytes
 from headwater.errors import Corrupt, RequestError, SetupError, StepError, ValueNotStorable
 from headwater.store import Store, open_store
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tmp")))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +83,12 @@ class CodecContract:
     def is_equal(self, one: object, two: object) -> bool:
         """Tell whether two values are equal, where ``==`` does not say it."""
         return bool(one == two)
+
+    @pytest.fixture(autouse=True)
+    def own_temporary_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keep what samples write out of the machine's temporary folder."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     @pytest.fixture(params=["near", "far"])
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Store:
