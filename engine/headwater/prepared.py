@@ -292,7 +292,7 @@ class Prepared:
             return
         for name, function in self.compiled.functions.items():
             entry = cast("str", self.graph.nodes[name].call)
-            offer(bundle, entries.get(entry, entry), function)
+            offer(bundle, entries.get(entry, entry), function, reads=self.compiled.reads)
 
     def _started(self, version: int | None) -> dict[str, Json]:
         """Return the facts of ``run.started``."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from headwater.digest import Digest
     from headwater.fingerprint import Project
+    from headwater.worker.observe import Observer
 
 _STORED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)@(?P<version>\d+|latest)")
 
@@ -47,6 +48,8 @@ class Compiled:
     entries: Mapping[str, str] | None = None
     #: Digest of the code, where it is a recorded one.
     bundle: Digest | None = None
+    #: What the project's modules read while they were imported here.
+    reads: Observer | None = None
 
 
 def stored_name(target: str) -> tuple[str, int | None] | None:

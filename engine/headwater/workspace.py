@@ -140,12 +140,19 @@ class Workspace:
             from headwater.replay import load_version
 
             return load_version(self, *stored, target=name)
-        found = targets.load_target(name, self.project) if name else cast("Any", target)
+        reads = None
+        if name:
+            from headwater.worker.observe import importing
+
+            with importing(str(self.project.root)) as reads:
+                found: object = targets.load_target(name, self.project)
+        else:
+            found = target
         if isinstance(found, Definition):
             with targets.on_path(self.project.root):
                 return targets.Compiled(found, targets.functions_of(found), self.project, name, self.project.root)
         drawn = cast("Pipeline[..., object]", found).compile()
-        return targets.Compiled(drawn.definition, drawn.functions, self.project, name, self.project.root)
+        return targets.Compiled(drawn.definition, drawn.functions, self.project, name, self.project.root, reads=reads)
 
     def publish(self, target: Target, /) -> Version:
         """Store a pipeline's definition with its code; a changed one gets the next version of its name."""

@@ -266,8 +266,9 @@ def _on_list(observer: Observer, args: tuple[object, ...]) -> None:
 
 
 def _is_import(frame: FrameType) -> bool:
-    """Tell whether the import system is at work."""
-    return frame.f_code.co_filename.startswith("<frozen importlib")
+    """Tell whether the import system is at work, or looks which distributions are installed."""
+    name = str(frame.f_globals.get("__name__", ""))
+    return frame.f_code.co_filename.startswith("<frozen importlib") or name.startswith(_FINDERS)
 
 
 def _on_database(observer: Observer, args: tuple[object, ...]) -> None:
@@ -284,6 +285,9 @@ def _on_made(observer: Observer, args: tuple[object, ...]) -> None:
 def _on_moved(observer: Observer, args: tuple[object, ...]) -> None:
     observer.wrote(args[1])
 
+
+#: Modules that list the folders of ``sys.path`` on behalf of others.
+_FINDERS = ("importlib.metadata", "pkgutil", "pkg_resources")
 
 _EVENTS: Mapping[str, Callable[[Observer, tuple[object, ...]], None]] = {
     "open": _on_open,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -146,9 +147,19 @@ def _call_function(work: _Work) -> object:
     inputs = work.inputs()
     work.in_body = True
     with observing(work.observer):
-        result = function(**inputs)
+        result = _call(function, inputs)
     work.in_body = False
     return result
+
+
+def _call(function: Callable[..., object], inputs: Mapping[str, object]) -> object:
+    code = getattr(function, "__code__", None)
+    if code is not None and not code.co_posonlyargcount and not code.co_flags & inspect.CO_VARARGS:
+        return function(**inputs)
+    from headwater.author.calls import spread
+
+    args, named = spread(function, inputs)
+    return function(*args, **named)
 
 
 def _run_command(work: _Work) -> object:
