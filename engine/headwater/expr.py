@@ -261,8 +261,9 @@ def _pick_one(value: Json, key: str | int) -> Json:
         inner = value.get("v")
         if value["$"] == "dict" and isinstance(inner, list):
             return next(pair[1] for pair in cast("list[list[Json]]", inner) if pair[0] == key)
-    if isinstance(inner, dict):
-        return inner[key] if isinstance(key, str) else list(inner.values())[key]
+    # Canonical JSON sorts names, so a place says nothing here: fields are picked by name.
+    if isinstance(inner, dict) and isinstance(key, str):
+        return inner[key]
     if isinstance(inner, list) and isinstance(key, int):
         return inner[key]
     raise LookupError(key)

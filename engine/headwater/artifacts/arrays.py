@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from headwater.artifacts.codec import Sink, Source
+    from headwater.artifacts.seam import Sink, Source
     from headwater.digest import Json
 
     Array = NDArray[Any]

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from headwater import values
-from headwater.artifacts.codec import Codec, codec
+from headwater.artifacts.seam import Codec, codec
 from headwater.errors import ProviderError, ValueNotStorable
 
 if TYPE_CHECKING:

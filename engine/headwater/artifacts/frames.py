@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from headwater.artifacts.codec import Sink, Source
+    from headwater.artifacts.seam import Sink, Source
     from headwater.digest import Json
 
 _KINDS = frozenset({"DataFrame", "Series"})

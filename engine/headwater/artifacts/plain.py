@@ -14,7 +14,7 @@ from headwater.errors import TrustError, ValueNotStorable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headwater.artifacts.codec import Sink, Source
+    from headwater.artifacts.seam import Sink, Source
     from headwater.digest import Digest, Json
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from headwater.artifacts.codec import Sink, Source
+    from headwater.artifacts.seam import Sink, Source
     from headwater.digest import Json
 
 #: Rows of a batch; the last of a table has what is left.

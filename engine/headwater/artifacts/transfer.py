@@ -20,7 +20,7 @@ from headwater.values import load_type, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from headwater.artifacts.codec import Codec
+    from headwater.artifacts.seam import Codec
     from headwater.digest import Digest, Json
 
     #: Within `_Source`, the word names the size.

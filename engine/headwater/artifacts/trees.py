@@ -19,7 +19,7 @@ from headwater.errors import Corrupt, SetupError, ValueNotStorable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from headwater.artifacts.codec import Sink, Source
+    from headwater.artifacts.seam import Sink, Source
     from headwater.digest import Digest, Json
 
 FORMAT = "tree/1"
