@@ -121,7 +121,7 @@ def _add_default(walk: Walk, node: Node, name: str, form: Form, context: Context
     if items is None:
         add_form(walk, node, form, context)
         return
-    piece = Node("default", f"{node.label}({name})", node.file, node.line, items, value_text(walk, name, value))
+    piece = Node("default", f"{node.label}({name})", node.file, node.line, items, shown=value_text(walk, name, value))
     piece.inline = items[0] if len(items) == 1 and isinstance(items[0], str) else None
     node.items.append(piece)
 

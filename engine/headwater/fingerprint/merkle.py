@@ -1,18 +1,20 @@
 """From pieces that refer to each other to digests that do not depend on names or order (pure).
 
 A piece's digest is made of its own text and the digests of what it refers to. Pieces that refer to each other in a
-circle are digested together: each as the text of the whole circle, numbered in the order it is met from there.
+circle are told apart step by step: at first by their text alone, then also by how their neighbours were told apart, and
+so on until nothing changes (partition refinement). What is then still alike behaves alike.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headwater.digest import Digest, digest_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +27,8 @@ class Node:
     line: int
     #: Its text, with the pieces that it refers to where they stand.
     items: list[str | Node] = field(default_factory=list["str | Node"])
+    #: Further pieces that it refers to, in no order.
+    loose: list[Node] = field(default_factory=list["Node"])
     #: A short text of its value, where that may be shown.
     shown: str | None = None
     #: Stands for the piece wherever it is referred to: a constant is the same as the literal.
@@ -33,43 +37,45 @@ class Node:
     @property
     def targets(self) -> list[Node]:
         """The pieces that it refers to."""
-        return [item for item in self.items if isinstance(item, Node) and item.inline is None]
+        return [item for item in (*self.items, *self.loose) if isinstance(item, Node) and item.inline is None]
 
 
 def own_digest(node: Node) -> Digest:
     """Return the digest of a piece by itself: what it refers to counts by label only."""
-    return _digest([item if isinstance(item, str) else item.inline or f"\x04{item.label}" for item in node.items])
+    texts = [item if isinstance(item, str) else item.inline or f"\x04{item.label}" for item in node.items]
+    return _digest([*texts, *sorted(f"\x04{item.label}" for item in node.loose)])
 
 
 def digests(roots: Iterable[Node]) -> dict[Node, Digest]:
     """Return the digest of every piece that can be reached."""
     found: dict[Node, Digest] = {}
     for component in _components(roots):
-        members = set(component)
-        fresh = {node: _digest_from(node, members, found) for node in component}
-        found.update(fresh)
+        node = component[0]
+        if len(component) == 1 and node not in node.targets:
+            found[node] = _mark(node, found)
+        else:
+            found.update(_refined(component, found))
     return found
 
 
-def _digest_from(start: Node, members: set[Node], known: dict[Node, Digest]) -> Digest:
-    numbers = {start: 0}
-    order = [start]
-    texts: list[str] = []
-    for node in order:
-        texts.append("\x01")
-        for item in node.items:
-            if isinstance(item, str):
-                texts.append(item)
-            elif item.inline is not None:
-                texts.append(item.inline)
-            elif item in members:
-                if item not in numbers:
-                    numbers[item] = len(order)
-                    order.append(item)
-                texts.append(f"\x02{numbers[item]}")
-            else:
-                texts.append(f"\x03{known[item]}")
-    return _digest(texts)
+def _refined(component: list[Node], known: dict[Node, Digest]) -> dict[Node, Digest]:
+    """Return the digests of pieces in a circle."""
+    marks: dict[Node, Digest] = dict.fromkeys(component, "")
+    kinds = 1
+    while True:
+        view = ChainMap(marks, known)
+        marks = {node: _mark(node, view) for node in component}
+        if len(set(marks.values())) == kinds:
+            break
+        kinds = len(set(marks.values()))
+    # All marks together say how each kind refers to the others: two circles that agree in them behave alike.
+    whole = sorted(set(marks.values()))
+    return {node: _digest([mark, *whole]) for node, mark in marks.items()}
+
+
+def _mark(node: Node, known: Mapping[Node, Digest]) -> Digest:
+    texts = [item if isinstance(item, str) else item.inline or f"\x03{known[item]}" for item in node.items]
+    return _digest([*texts, *sorted(item.inline or f"\x03{known[item]}" for item in node.loose)])
 
 
 def _digest(texts: list[str]) -> Digest:

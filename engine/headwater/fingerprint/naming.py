@@ -44,8 +44,7 @@ def build_name(walk: Walk, node: Node, payload: tuple[Module, str]) -> None:
     add_reads(walk, node, reads)
     if value is not MISSING:
         _add_object(walk, node, module, value, is_changing=reads.is_changing)
-    for source, change in changes:
-        _add_changer(walk, node, source, change)
+    _add_changers(walk, node, name, changes)
 
 
 def _by_expression(walk: Walk, node: Node, module: Module, name: str) -> None:
@@ -92,11 +91,13 @@ def _import_texts(module: Module, imports: list[Import]) -> list[str | Node]:
     return [f"import:{absolute(i, module.globals)}.{i.name or ''}" for i in imports]
 
 
-def _add_changer(walk: Walk, node: Node, source: Source, change: Change) -> None:
-    """Take in a function that changes a name at run time."""
-    tree = source.tree
-    definition = tree.by_node.get(change.function) if tree else None
-    home = walk.module_of_source(source)
-    if definition is None or home is None:
-        return
-    node.items.append(walk.defined(home, source, definition))
+def _add_changers(walk: Walk, node: Node, name: str, changes: list[tuple[Source, Change]]) -> None:
+    """Take in the functions that change a name at run time."""
+    found: dict[Node, None] = {}
+    for source, change in changes:
+        tree, home = source.tree, walk.module_of_source(source)
+        definition = tree.by_node.get(change.function) if tree else None
+        if home is not None:
+            piece = walk.defined(home, source, definition) if definition else None
+            found[piece or walk.whole(home, f"a lambda changes {name}")] = None
+    node.loose += found

@@ -175,7 +175,7 @@ def _report(walk: Walk, root: Node) -> Fingerprint:
         node = stack.pop()
         if node.kind not in ("step", "group"):
             pieces[node] = Piece(node.label, node.kind, node.file, node.line, own_digest(node), node.shown)
-        for item in reversed(node.items):
+        for item in reversed([*node.items, *node.loose]):
             if isinstance(item, Node) and item not in seen:
                 seen.add(item)
                 stack.append(item)

@@ -130,7 +130,7 @@ def _closure_piece(walk: Walk, value: object, where: str, ref: Ref) -> Target:
     items = plain_items(walk, value)
     if items is None:
         return object_target(walk, value, where)
-    piece = Node("closure", where, "", ref.line, items, value_text(walk, ref.name, value))
+    piece = Node("closure", where, "", ref.line, items, shown=value_text(walk, ref.name, value))
     piece.inline = items[0] if len(items) == 1 and isinstance(items[0], str) else None
     return piece
 

@@ -182,7 +182,8 @@ class _Maker:
         cells: dict[str, object] = {}
         for value in vars(cls).values():
             inner = getattr(value, "__func__", value)
-            if isinstance(inner, types.FunctionType):
+            is_own = isinstance(inner, types.FunctionType) and tree.code_definitions(inner.__code__)
+            if isinstance(inner, types.FunctionType) and is_own:  # not what a dataclass generates
                 cells |= {k: v for k, v in cells_of(inner).items() if k != "__class__" and v is not cls}
         name = self.fresh(cls.__name__, cls)
         if name != cls.__name__:
