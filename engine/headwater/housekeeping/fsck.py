@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from headwater.digest import digest_bytes
 from headwater.errors import Corrupt, HeadwaterError, ObjectMissing
-from headwater.housekeeping.reach import ROOTS, Reach, digests_in, note
+from headwater.housekeeping.reach import ROOTS, digests_in
 from headwater.record import list_runs, read_record
 from headwater.record.events import STEP_FINISHED, decode_events, events_path, read_claims, read_more
 from headwater.record.snapshot import snapshot_path, unpack
@@ -210,9 +210,7 @@ def _check_ref(work: _Check, path: str) -> None:
     except ValueError:
         work.report("unreadable", path, "this is no JSON")
         return
-    found = Reach()
-    note(document, found)
-    for digest in _needed(document) if path.startswith("pins/") else found.digests:
+    for digest in _needed(document):
         work.needed.setdefault(digest, path)
 
 
