@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.edits.row import RUN
-from tests.edits.table import ROWS
+from tests.edits.table import MAIN, ROWS
 
 
 class Measurer:
@@ -63,7 +63,7 @@ def request(row, tmp, env, *, as_script=False):
     return {
         "project": str(tmp / "project"),
         "site": str(tmp / "site"),
-        "main": row.main,
+        "main": MAIN,
         "env": env,
         "steps": list(row.expect),
         "as_script": as_script,
@@ -82,8 +82,7 @@ def test_an_edit_reruns_what_it_can_change(row, tmp_path, measurers):
         shutil.copytree(first, place)
     write(row.before if row.touched else {}, place)
     write(row.after, place)
-    env = row.env if row.env_after is None else row.env_after
-    new = measurers[1].ask(request(row, place, env, as_script=row.as_script))
+    new = measurers[1].ask(request(row, place, row.env_after, as_script=row.as_script))
     identity = {step: [(d[step]["digest"], d[step]["distributions"]) for d in (old, new)] for step in row.expect}
     found = {step: "reuse" if was == now else RUN for step, (was, now) in identity.items()}
     assert found == row.expect, json.dumps([old, new], indent=1)

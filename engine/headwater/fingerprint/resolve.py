@@ -34,6 +34,7 @@ _SEEING = {
     "typing.get_type_hints": {"annotations"},
     "sys._getframe": {"names"},
     "builtins.help": {"names", "docs"},
+    "builtins.vars": {"order"},
 }
 _IMPORTERS = frozenset({"importlib.import_module", "importlib.__import__", "builtins.__import__"})
 _ANY_CODE = ("runpy.", "pkgutil.", "importlib.util.", "importlib.machinery.", "importlib.reload", "sys.modules")
