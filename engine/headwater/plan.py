@@ -113,9 +113,15 @@ class Plan:
     def __str__(self) -> str:
         """Lay the plan out as text, a line a step."""
         width = max((len(step.name) for step in self.steps), default=0)
-        lines = [f"{_WORDS[step.action]:<8} {step.name:<{width}}  {step.reason}" for step in self.steps]
-        counts: dict[Action, int] = {action: sum(step.action == action for step in self.steps) for action in _WORDS}
-        total = ", ".join(f"{count} {_WORDS[action]}" for action, count in counts.items() if count)
+        place = max((len(step.backend or "") for step in self.steps), default=0)
+        lines: list[str] = []
+        for step in self.steps:
+            where = f"{step.backend or '':<{place}}  {_expected(step):>8}"
+            lines.append(f"{step.action:<8} {step.name:<{width}}  {where}  {step.reason}")
+            if len(step.changes) > 1:
+                lines.extend(f"{'':<{width + place + 23}}{change}" for change in step.changes)
+        counts: dict[Action, int] = {action: sum(step.action == action for step in self.steps) for action in _ACTIONS}
+        total = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
         return "\n".join([*lines, f"{self.pipeline}: {total or 'nothing to do'}"])
 
     def _repr_pretty_(self, printer: object, cycle: bool) -> None:  # noqa: FBT001  IPython's own protocol
@@ -126,7 +132,14 @@ class _Printer:
     def text(self, text: str) -> None: ...
 
 
-_WORDS: Mapping[Action, str] = {"run": "run", "unknown": "unknown", "reuse": "reuse", "skip": "skip"}
+_ACTIONS: tuple[Action, ...] = ("run", "unknown", "reuse", "skip")
+
+
+def _expected(step: Foreseen) -> str:
+    """Return how long a step may take, from earlier runs; nothing for what will not run."""
+    if step.expected_seconds is None or step.action in ("reuse", "skip"):
+        return ""
+    return f"~{step.expected_seconds:.2f}s"
 
 
 def _read_step(step: Mapping[str, Json]) -> Foreseen:

@@ -162,6 +162,8 @@ def finished(action: Settled, *, job: Job, decision: Decision | None, outcome: O
         facts["reason"] = _told(action.reason, action.because, action.message)
         if action.fault is not None:
             failure = None if outcome is None else outcome.failure
+            if failure is not None and failure.fault is action.fault:
+                facts["reason"] = f"{failure.kind}: {failure.message}".partition("\n")[0]
             facts["error"] = (
                 error_of(failure)
                 if failure is not None and failure.fault is action.fault
