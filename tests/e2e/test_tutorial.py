@@ -33,7 +33,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def perform(page: Path, folder: Path) -> list[tuple[str, list[str], str]]:
-    """Save the files of a page and run its commands in order; give each with what the page shows, and what it printed."""
+    """Save the files of a page and run its commands in order; give each with what is shown and what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment["HEADWATER_CACHE"] = str(folder.parent / "cache")
