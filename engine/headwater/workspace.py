@@ -144,6 +144,7 @@ class Workspace:
         if name:
             from headwater.worker.observe import importing
 
+            _ = self.project.roots  # found before: what the engine looks at is no read of the modules'
             with importing(str(self.project.root)) as reads:
                 found: object = targets.load_target(name, self.project)
         else:
