@@ -81,7 +81,9 @@ def declaration(name: str, thing: object) -> str:
     except (TypeError, ValueError):
         signature = ""
     signature = re.sub(r" at 0x[0-9a-f]+", "", signature).replace("<factory>", "…")
-    return f"class {name}{signature}".replace(" -> None", "") if inspect.isclass(thing) else f"def {name}{signature}"
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature)  # annotations are text
+    signature = re.sub(r"<([\w.]+): [^>]*>", r"\1", signature)  # a member of an enum
+    return f"class {name}{signature}".removesuffix(" -> None") if inspect.isclass(thing) else f"def {name}{signature}"
 
 
 def settings() -> str:
