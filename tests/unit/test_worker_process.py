@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import shutil
 import threading
 import time
+from importlib import metadata
 
 import pytest
 
@@ -51,12 +53,36 @@ def test_a_process_is_used_again_for_its_bundle_only(pool, bench):
     assert first == second != third
 
 
-def test_another_environment_needs_another_process(pool, bench):
+def wanting(bench, **packages):
     one = attempt_at(bench, PID)
-    two = dataclasses.replace(attempt_at(bench, PID), environment={**one.environment, "packages": {"pyarrow": "0"}})
-    first, second, third = perform(pool, bench, one, two, attempt_at(bench, PID))
-    assert second.failure.fault is Fault.CONFIG
-    assert bench.value(first) == bench.value(third)
+    return dataclasses.replace(one, environment={**one.environment, "packages": packages})
+
+
+def test_steps_of_different_packages_share_a_process(pool, bench):
+    """Starting a process takes longer than most steps; it is checked for each step what is installed."""
+    version = metadata.version("pyarrow")
+    attempts = [wanting(bench), wanting(bench, pyarrow=version), wanting(bench, pyarrow="0"), wanting(bench)]
+    first, second, third, fourth = perform(pool, bench, *attempts)
+    assert third.failure.fault is Fault.CONFIG
+    assert bench.value(first) == bench.value(second) == bench.value(fourth)
+
+
+def test_a_package_that_is_replaced_ages_the_process(pool, bench, tmp_path, monkeypatch):
+    place = tmp_path / "more-packages"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")]).rstrip(":"))
+
+    def install(version):
+        shutil.rmtree(place, ignore_errors=True)
+        made = place / f"toy_thing-{version}.dist-info"
+        made.mkdir(parents=True)
+        (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: toy-thing\nVersion: {version}\n")
+
+    install("1.0")
+    first, second = perform(pool, bench, wanting(bench), wanting(bench, **{"toy-thing": "1.0"}))
+    assert bench.value(first) == bench.value(second)
+    install("2.0")
+    [third, fourth] = perform(pool, bench, wanting(bench, **{"toy-thing": "2.0"}), wanting(bench))
+    assert bench.value(third) == bench.value(fourth) != bench.value(first)
 
 
 def test_a_strict_step_has_its_process_to_itself(pool, bench):
@@ -130,6 +156,7 @@ def test_a_cancelled_step_may_clean_up_within_its_grace(pool, bench):
     mark = bench.outside / "mark"
     text = f"""
 import time
+from importlib import metadata
 
 def f():
     try:

@@ -23,6 +23,7 @@ from headwater.worker.failure import failure_of
 from headwater.worker.frames import read_frame, write_frame
 from headwater.worker.loading import load
 from headwater.worker.perform import perform
+from headwater.worker.surroundings import note_installed, were_replaced
 
 if TYPE_CHECKING:
     from headwater.digest import Json
@@ -40,6 +41,8 @@ class _Step:
         self._source = source
         self._sink = sink
         self._pid = os.getpid()
+        #: (name, version) of packages that attempts have asked for so far.
+        self._packages: set[tuple[str, str]] = set()
 
     def run(self) -> None:
         """Bind, then perform what comes until nothing can come any more."""
@@ -54,14 +57,23 @@ class _Step:
             document: Json = {"fault": failure.fault.value, "kind": failure.kind, "message": failure.message}
             write_frame(self._sink, {"failure": document})
             return
+        note_installed()
         write_frame(self._sink, {"ready": True})
         while (message := self._next()) is not None:
             assert place.standing is not None
-            if not place.standing.is_current():  # a loaded module read a file that has changed since
+            attempt = Attempt.from_document(cast("dict[str, Json]", message["perform"]))
+            # A loaded module read a file that has changed since, or may itself be of a package that was replaced.
+            if not place.standing.is_current() or self._is_outdated(attempt):
                 write_frame(self._sink, {"stale": True})
                 return
-            attempt = Attempt.from_document(cast("dict[str, Json]", message["perform"]))
             self._perform(attempt, store, Path(str(message["scratch"])), place)
+
+    def _is_outdated(self, attempt: Attempt) -> bool:
+        """Tell whether packages that an attempt asks for were replaced while this process lived."""
+        packages = cast("dict[str, str]", attempt.environment.get("packages") or {})
+        fresh = packages.items() - self._packages
+        self._packages |= fresh
+        return bool(fresh) and were_replaced([name for name, _ in fresh])
 
     def _next(self) -> dict[str, Json] | None:
         while True:

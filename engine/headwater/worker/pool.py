@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 from headwater.backend import Outcome, StepFailure
-from headwater.digest import digest_of
 from headwater.types import Fault
 from headwater.worker.process import Binding, Guard, StepProcess
 from headwater.worker.surroundings import SECRET_PREFIX
@@ -194,7 +193,6 @@ class StepPool:
             bundle=attempt.bundle,
             store=attempt.store,
             project=self._project,
-            environment=digest_of(dict(attempt.environment)),
             is_strict=attempt.strict,
             files=attempt.files if attempt.strict else (),
         )

@@ -60,8 +60,6 @@ class Binding:
     bundle: str
     store: str
     project: str
-    #: Digest of the environment that attempts ask for: another one needs another process.
-    environment: str = ""
     #: Undeclared reads are refused.
     is_strict: bool = False
     #: Files that a strict step may read.

@@ -13,7 +13,7 @@ from headwater.types import Fault
 from headwater.worker.failure import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from headwater.digest import Json
 
@@ -49,8 +49,7 @@ def check_environment(wanted: Mapping[str, Json]) -> None:
 @lru_cache(maxsize=4096)
 def installed(name: str, expected: str) -> str | None:
     """Return the version of a distribution here. ``expected`` is tried first: that needs no metadata library."""
-    normal = name.replace("-", "_").replace(".", "_").lower()
-    if f"{normal}-{expected}.dist-info" in _dist_infos(tuple(sys.path)):
+    if f"{_normal(name)}-{expected}.dist-info" in _dist_infos(tuple(sys.path)):
         return expected
     from importlib import metadata
 
@@ -65,16 +64,42 @@ def _dist_infos(path: tuple[str, ...]) -> frozenset[str]:
     """Return the names of the metadata folders on a path; a distribution's first one counts."""
     found: dict[str, str] = {}
     for entry in path:
-        try:
-            names = os.listdir(entry or ".")  # noqa: PTH208  names only, quickly
-        except OSError:
-            continue
-        for name in names:
-            if name.endswith(".dist-info"):
-                head, _, rest = name.partition("-")
-                head = head.replace(".", "_").lower()
-                found.setdefault(head, f"{head}-{rest}")
+        for name in _listed(entry):
+            head, _, rest = name.partition("-")
+            head = _normal(head)
+            found.setdefault(head, f"{head}-{rest}")
     return frozenset(found.values())
+
+
+@lru_cache(maxsize=256)
+def _listed(folder: str) -> tuple[str, ...]:
+    """Return the names of the metadata folders in a folder, as they were when it was first asked for."""
+    try:
+        names = os.listdir(folder or ".")  # noqa: PTH208  names only, quickly
+    except OSError:
+        return ()
+    return tuple(sorted(name for name in names if name.endswith(".dist-info")))
+
+
+def note_installed() -> None:
+    """Note what is installed now, for :func:`were_replaced`."""
+    for entry in sys.path:
+        _listed(entry)
+
+
+def were_replaced(names: Collection[str]) -> bool:
+    """Tell whether one of some distributions was installed, removed or replaced since this process first looked."""
+    wanted = {_normal(name) for name in names}
+    return any(
+        {name for name in before if _normal(name.partition("-")[0]) in wanted}
+        != {name for name in now if _normal(name.partition("-")[0]) in wanted}
+        for entry in dict.fromkeys(sys.path)
+        if (before := _listed(entry)) != (now := _listed.__wrapped__(entry))
+    )
+
+
+def _normal(name: str) -> str:
+    return name.replace("-", "_").replace(".", "_").lower()
 
 
 def resolve_secrets(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
