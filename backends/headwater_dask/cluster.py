@@ -130,7 +130,10 @@ def _local(settings: Settings, cores: int, security: Any) -> Any:
         threads_per_worker=-(-threads // settings.workers),
         processes=settings.processes,
         memory_limit=0,
-        dashboard_address=f"{_LOOPBACK}:0" if settings.dashboard else None,
+        # Scheduler and workers answer HTTP in any case: on the loopback interface, and on a port that is free.
+        dashboard_address=f"{_LOOPBACK}:0",
+        scheduler_kwargs={"dashboard": settings.dashboard},
+        worker_dashboard_address=f"{_LOOPBACK}:0",
         silence_logs=logging.CRITICAL,
         resources=dict(settings.resources) or None,
         security=security,
