@@ -220,7 +220,6 @@ def attempt_of(job: Job, decision: Decision, number: int) -> Attempt:
         timeout=node.options.timeout,
         strict=node.options.strict,
         files=node.options.files,
-        files=node.options.files,
         idempotency_key=f"{job.run}/{decision.step}",
     )
 
