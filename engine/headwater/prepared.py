@@ -277,7 +277,7 @@ class Prepared:
         job.announce("headwater_run_started", run=log.run, pipeline=job.pipeline, params=self.params)
         self._offer(digest, entries)
         places = Places(self.profile.settings, workspace.store.url, str(self.compiled.root))
-        with Signals(places.inbox):
+        with Signals(places.inbox, places.interrupt):
             execute(job, places, is_cancel_requested=lambda: _is_cancel_requested(workspace.store, log.run))
         if not workspace.store.is_local:
             workspace.index.compact()

@@ -7,6 +7,7 @@ hw run --plan plan.json
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,8 @@ def status_of(result: RunResult) -> int:
         case RunStatus.SUCCEEDED:
             return 0
         case RunStatus.CANCELLED:
+            # Whoever pressed Ctrl-C twice may still be pressing while the process ends.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         case _:
             return 1

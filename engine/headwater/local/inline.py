@@ -39,6 +39,7 @@ class InlineBackend:
             if self._was_interrupted(attempt.attempt_id):
                 self._give_up([each.attempt_id for each in fresh])
                 signal.raise_signal(signal.SIGINT)
+                break  # whoever handles the signal may let the caller go on
         return [attempt.attempt_id for attempt in attempts]
 
     def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:

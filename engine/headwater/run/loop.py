@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two times that the log is made durable and other drivers are looked for.
 SYNC_SECONDS = 1.0
+#: Seconds that attempts get to end when the run is to stop at once; then nobody waits for them any more.
+GIVE_UP_SECONDS = 1.0
 
 
 def execute(job: Job, places: Places, *, is_cancel_requested: Callable[[], bool]) -> RunStatus:
@@ -72,7 +74,7 @@ def execute(job: Job, places: Places, *, is_cancel_requested: Callable[[], bool]
     try:
         return loop.run()
     finally:
-        places.close(cancel=True)
+        places.close(cancel=True, patience=None if loop.give_up is None else GIVE_UP_SECONDS)
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ class _Loop:
     #: (when, token) of pauses.
     timers: list[tuple[float, int]] = field(default_factory=list)
     next_sync: float = 0.0
+    #: When attempts that do not end are given up.
+    give_up: float | None = None
     status: RunStatus | None = None
 
     def run(self) -> RunStatus:
@@ -246,6 +250,7 @@ class _Loop:
         match item:
             case Stop(hard):
                 self.job.log.append(kinds.CANCEL_REQUESTED, by="signal", hard=hard)
+                self._tell_stop(hard=hard)
                 self.events.append(CancelRequested(hard=hard))
             case LogLine(attempt_id, stream, text, moment):
                 step = _step_of(attempt_id)
@@ -257,6 +262,13 @@ class _Loop:
                 pass
             case _:
                 assert_never(item)
+
+    def _tell_stop(self, *, hard: bool) -> None:
+        if hard:
+            self.give_up = self.give_up or time.monotonic() + GIVE_UP_SECONDS
+        elif self.places.under_way():
+            running = ", ".join(dict.fromkeys(_step_of(each) for each in self.places.under_way()))
+            self.job.view.told(f"stopping; waiting for the end of {running}. Ctrl-C again stops at once")
 
     def _ended(self, outcome: Outcome) -> None:
         """Record the end of an attempt, then tell the scheduler."""
@@ -322,13 +334,17 @@ class _Loop:
     # -------------------------------------------------------------------------------------------------------- clocks
 
     def _deadline(self) -> float:
-        limits = [self.next_sync]
+        limits = [self.next_sync, *([self.give_up] if self.give_up is not None else [])]
         if self.timers:
             limits.append(self.timers[0][0])
         return min(limits)
 
     def _wake(self) -> None:
         now = time.monotonic()
+        if self.give_up is not None and now >= self.give_up:
+            for attempt_id in self.places.under_way():
+                if self.places.accept(attempt_id):
+                    self._ended(failed(attempt_id, StepFailure(Fault.CANCELLED, "Cancelled", "given up at once")))
         while self.timers and self.timers[0][0] <= now:
             self.events.append(Woken(heapq.heappop(self.timers)[1]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -47,6 +48,8 @@ class Places:
     #: Attempt id → (backend, handle).
     _under_way: dict[str, tuple[str, Handle]] = field(default_factory=dict)
     _next_poll: float = 0.0
+    #: Backend and attempts that are being handed to it just now.
+    _handing: tuple[str, tuple[str, ...]] | None = None
 
     def capabilities(self, name: str) -> Capabilities:
         """Return what a backend can do; raises ProviderError when it cannot be had. Nothing is started."""
@@ -58,6 +61,7 @@ class Places:
 
     def submit(self, name: str, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Handle | StepFailure]]:
         """Hand attempts to a backend; what it does not take comes back as a failure."""
+        self._handing = (name, tuple(attempt.attempt_id for attempt in attempts))
         try:
             answers = self._backend(name).submit(attempts)
         except HeadwaterError as error:
@@ -65,6 +69,8 @@ class Places:
         except Exception as error:  # noqa: BLE001  a plugin may raise anything; the run must stay in charge
             message = f"backend {name!r} raised in submit: {error}"
             answers = [StepFailure(Fault.CONTRACT, type(error).__name__, message)] * len(attempts)
+        finally:
+            self._handing = None
         if len(answers) != len(attempts):
             message = f"backend {name!r} answered {len(answers)} of {len(attempts)} submitted attempts"
             answers = [StepFailure(Fault.CONTRACT, "ContractError", message)] * len(attempts)
@@ -78,6 +84,18 @@ class Places:
         if attempt_id in self._under_way:
             name, handle = self._under_way[attempt_id]
             self._backend(name).cancel([handle], grace)
+
+    def interrupt(self) -> None:
+        """Stop attempts that a backend performs while they are handed to it; may be called from a signal handler."""
+        if self._handing is not None:
+            name, attempt_ids = self._handing
+            backend = self._open.get(name)
+            if backend is not None:
+                threading.Thread(target=backend.cancel, args=(attempt_ids, 0.0), daemon=True).start()
+
+    def under_way(self) -> list[str]:
+        """Return the attempts that have not ended."""
+        return list(self._under_way)
 
     def accept(self, attempt_id: str) -> bool:
         """Tell whether the end of an attempt is news; it is accepted once."""
@@ -110,8 +128,16 @@ class Places:
         for name, handles in by_name.items():
             yield from (report for report in self._backend(name).poll(handles) if report.state == "done")
 
-    def close(self, *, cancel: bool) -> None:
-        """Release every backend that was opened."""
+    def close(self, *, cancel: bool, patience: float | None = None) -> None:
+        """Release every backend that was opened; what takes longer than ``patience`` seconds ends with this process."""
+        if patience is None:
+            self._close(cancel=cancel)
+            return
+        closing = threading.Thread(target=lambda: self._close(cancel=cancel), daemon=True)
+        closing.start()
+        closing.join(patience)
+
+    def _close(self, *, cancel: bool) -> None:
         for backend in self._open.values():
             backend.close("cancel" if cancel else "detach")
         self._open.clear()

@@ -1,4 +1,4 @@
-"""Ctrl-C: once to stop cleanly and record, twice to stop at once."""
+"""Ctrl-C: once to stop cleanly and record, twice to stop at once. SIGTERM is taken like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from headwater.run.places import Stop
+from headwater.worker.current import current
 
 if TYPE_CHECKING:
     import queue
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
     from headwater.run.places import Item
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 class Signals:
     """While it is entered, SIGINT and SIGTERM become requests to stop the run. Only in the main thread."""
 
-    def __init__(self, inbox: queue.SimpleQueue[Item]) -> None:
+    def __init__(self, inbox: queue.SimpleQueue[Item], interrupt: Callable[[], None] = lambda: None) -> None:
         self._inbox = inbox
+        #: Stops what keeps the loop itself from going on.
+        self._interrupt = interrupt
         self._before: dict[int, signal._HANDLER] = {}
         #: How many requests came.
         self.count = 0
@@ -38,6 +42,10 @@ class Signals:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
+        if current() is not None:
+            # A step is being performed by this very thread. It ends by this, and then its backend asks again.
+            raise KeyboardInterrupt
         self.count += 1
         # SimpleQueue.put may be called from a signal handler; the loop wakes up by it.
         self._inbox.put(Stop(hard=self.count > 1))
+        self._interrupt()
