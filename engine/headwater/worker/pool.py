@@ -129,6 +129,9 @@ class StepPool:
     def _perform(
         self, attempt: Attempt, on_line: Callable[[LogLine], None], on_start: Callable[[str], None]
     ) -> Outcome:
+        if attempt.store.startswith("memory://"):
+            message = f"the step needs a process of its own, and the store {attempt.store} is seen by one process alone"
+            return _unstarted(attempt, Fault.CONFIG, "StoreUnseen", f"{message}; hint: use a folder as the store")
         for _ in range(_REPLACEMENTS):
             process = self._take(attempt)
             if process is None:

@@ -1,0 +1,2 @@
+# Count the lines of a file, as a program.
+wc -l < "$1" | tr -d " " > "$2"

@@ -1,0 +1,128 @@
+"""Projects made of files, and the command line run on them in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+#: Every process that a test starts, however far down, has this variable; its value tells whose it is.
+MARKER = "HEADWATER_TEST_MARKER"
+
+
+@dataclass
+class Site:
+    """A project's folder, and the surroundings in which commands are run on it."""
+
+    folder: Path
+    cache: Path
+    marker: str = field(default_factory=lambda: uuid.uuid4().hex)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def write(self, **files: str) -> None:
+        """Write files; `__` in a name stands for its dot: ``flow__py``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (self.folder / name.replace("__", ".")).write_text(dedent(text).lstrip())
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.folder / name).read_text()
+        assert old in text
+        (self.folder / name).write_text(text.replace(old, new))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+        return kept | {"HEADWATER_CACHE": str(self.cache), MARKER: self.marker} | self.variables
+
+    def start(self, *words: str, cwd: Path | None = None, **more: Any) -> subprocess.Popen[str]:
+        """Start a command of the command line; it is the leader of a group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "headwater", *map(str, words)],
+            cwd=cwd or self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **more,
+        )
+
+    def hw(self, *words: str, cwd: Path | None = None, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, and check its exit status."""
+        process = self.start(*words, cwd=cwd)
+        out, err = process.communicate(timeout=240)
+        assert status is None or process.returncode == status, f"exit status {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def run(self, *words: str, cwd: Path | None = None, status: int | None = 0) -> Document:
+        """Run a pipeline, and return what ``--json`` prints."""
+        done = self.hw("run", *words, "--json", cwd=cwd, status=status)
+        return Document(json.loads(done.stdout))
+
+    def processes(self) -> list[tuple[int, str]]:
+        """Return what still runs of all that was started here: pid and command line."""
+        wanted = f"{MARKER}={self.marker}".encode()
+        found = []
+        for place in Path("/proc").iterdir():
+            try:
+                if place.name.isdigit() and wanted in (place / "environ").read_bytes().split(b"\0"):
+                    state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+                    command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    if state != "Z" and int(place.name) != os.getpid():
+                        found.append((int(place.name), command))
+            except OSError:
+                continue
+        return found
+
+    def leaves_nothing(self, seconds: float = 15) -> None:
+        """Wait until nothing runs any more that was started here; fail after so many seconds."""
+        end = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.05)
+        for pid, _ in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, f"still running: {left}"
+
+    def copy(self, to: Path) -> Site:
+        """Return a site with a copy of the project, and a cold cache."""
+        shutil.copytree(self.folder, to, ignore=shutil.ignore_patterns(".headwater", "__pycache__"))
+        return Site(to, to.parent / f"{to.name}-cache", self.marker, dict(self.variables))
+
+
+class Document(dict[str, Any]):
+    """What ``hw run --json`` printed."""
+
+    @property
+    def steps(self) -> dict[str, dict[str, Any]]:
+        return {step["name"]: step for step in self["steps"]}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Step and output → digest."""
+        return {f"{n}.{out}": doc["digest"] for n, step in self.steps.items() for out, doc in step["outputs"].items()}
+
+    def names(self, status: str) -> list[str]:
+        return [name for name, step in self.steps.items() if step["status"] == status]
+
+    @property
+    def statuses(self) -> set[str]:
+        return {step["status"] for step in self["steps"]}
+
+
+def until(condition: Any, seconds: float = 60) -> Any:
+    """Wait until something is true, and return it; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"nothing came in {seconds} s"
+        time.sleep(0.01)
+    return found
