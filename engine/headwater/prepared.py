@@ -246,7 +246,7 @@ class Prepared:
     def carry_out(self, log: RunLog, version: int | None, *, tried: Mapping[str, int] | None = None) -> RunResult:
         """Run with a log that was opened; return when the run has ended."""
         from headwater.record import events
-        from headwater.run import Job, Places, Quiet, Signals, execute
+        from headwater.run import Job, Places, Quiet, Signals, execute, logged
 
         workspace = self.workspace
         digest, _, entries = self.bundle
@@ -265,7 +265,7 @@ class Prepared:
             project=self.compiled.root,
             bundle=digest,
             saviour=self.saviour,
-            view=self.options.view or Quiet(),
+            view=logged(self.options.view or Quiet()),
             announce=_announcer(self.options.view),
             entries=entries,
             plan=self.options.plan,
