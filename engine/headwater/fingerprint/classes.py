@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from headwater.fingerprint.changing import is_attribute_changed
 from headwater.fingerprint.functions import add_decorator, cells_of
-from headwater.fingerprint.objects import callable_target, class_target, is_own, own_code_in, plain_items
+from headwater.fingerprint.objects import callable_target, class_target, is_own, own_code_in, plain_items, wrapped_of
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.walk import Context, Module
 
@@ -112,8 +112,8 @@ def _functions_in(value: object) -> Iterator[types.FunctionType]:
             yield from _functions_in(value.func)  # pyright: ignore[reportUnknownMemberType]
         case functools.singledispatchmethod():
             yield from _functions_in(value.func)  # pyright: ignore[reportUnknownMemberType]
-        case _ if hasattr(value, "__wrapped__") and not isinstance(value, type):
-            yield from _functions_in(getattr(value, "__wrapped__", None))
+        case _ if not isinstance(value, type) and wrapped_of(value) is not None:
+            yield from _functions_in(wrapped_of(value))
         case _:
             pass
 

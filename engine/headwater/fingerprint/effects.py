@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from headwater.fingerprint.distributions import ENGINE, is_standard
-from headwater.fingerprint.objects import is_engine
+from headwater.fingerprint.objects import given, is_engine
 from headwater.fingerprint.reading import add_reads, note_reads, reads_of
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.scopes import DEFS
@@ -79,7 +79,7 @@ def _is_registered(node: DefNode, scope: Mapping[str, object]) -> bool:
     for decorator in node.decorator_list:
         place = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
         value = scope.get(place[0].id) if place else None
-        is_foreign = isinstance(value, types.ModuleType) and getattr(value, "__file__", None) is not None
+        is_foreign = isinstance(value, types.ModuleType) and vars(value).get("__file__") is not None
         if is_foreign and last_name(decorator).startswith("register"):
             return True
     return False
@@ -125,7 +125,7 @@ def _is_inert(node: ast.expr, scope: Mapping[str, object]) -> bool:
     if isinstance(value, types.ModuleType):
         text = ".".join([value.__name__, *place[1]])
         return text.partition(".")[0] in (_INERT_ROOTS | {ENGINE}) or text.startswith(_INERT)
-    home = getattr(value, "__module__", None) if value is not None else "builtins"
+    home = given(value, "__module__") if value is not None else "builtins"
     return root == "print" or str(home).partition(".")[0] in (_INERT_ROOTS | {ENGINE})
 
 

@@ -77,7 +77,7 @@ def form_of_function(
         writer.visit(node.body)
         name, doc = "<lambda>", None
     else:
-        writer.body(node.body)
+        writer.body(node.body, of_function=True)
         name, doc, decorators = node.name, ast.get_docstring(node), node.decorator_list
         annotations = [(a.arg, a.annotation) for a in arguments_of(node.args) if a.annotation is not None]
         annotations += [("return", node.returns)] if node.returns is not None else []

@@ -42,7 +42,7 @@ class Node:
 
 def own_digest(node: Node) -> Digest:
     """Return the digest of a piece by itself: what it refers to counts by label only."""
-    texts = [item if isinstance(item, str) else item.inline or f"\x04{item.label}" for item in node.items]
+    texts = [item if isinstance(item, str) else f"\x04{item.label}" for item in node.items]
     return _digest([*texts, *sorted(f"\x04{item.label}" for item in node.loose)])
 
 

@@ -54,6 +54,14 @@ def is_engine(value: object) -> bool:
     return str(type(value).__module__).partition(".")[0] == ENGINE
 
 
+def given(value: object, name: str) -> object:
+    """Return an attribute of any object, or None: some objects raise whatever they like when they are asked."""
+    try:
+        return cast("object", getattr(value, name, None))
+    except Exception:  # noqa: BLE001
+        return None
+
+
 def wrapped_of(value: object) -> object | None:
     """Return what an object says that it wraps; None if it says nothing."""
     try:
@@ -61,7 +69,7 @@ def wrapped_of(value: object) -> object | None:
     except TypeError:
         found = None
     if found is None and is_engine(value):
-        found = getattr(value, "__wrapped__", None)
+        found = given(value, "__wrapped__")
     return found
 
 
@@ -137,22 +145,22 @@ def class_target(walk: Walk, cls: type) -> Target:
 
 
 def _builtin(walk: Walk, value: object) -> Target | None:
-    owner: object = getattr(value, "__self__", None) or getattr(value, "__objclass__", None)
-    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", "?"))
+    owner = given(value, "__self__") or given(value, "__objclass__")
+    name = str(given(value, "__qualname__") or given(value, "__name__"))
     if is_module(owner):
         return walk.external(f"{owner.__name__}.{name}")
     if isinstance(owner, type):
         if walk.module_of_class(owner) is not None:
             return walk.klass(owner)
         return walk.external(f"{owner.__module__}.{name}")
-    module = getattr(value, "__module__", None)
+    module = given(value, "__module__")
     return walk.external(f"{module}.{name}") if isinstance(module, str) and owner is None else None
 
 
 def _path_of(value: object) -> str | None:
     """Return the dotted name that an object gives itself, as functions of compiled libraries do."""
-    module: object = getattr(value, "__module__", None) or type(value).__module__
-    name: object = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    module: object = given(value, "__module__") or type(value).__module__
+    name = given(value, "__qualname__") or given(value, "__name__")
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
 
 
@@ -211,8 +219,8 @@ def _members(value: object) -> list[object]:
 def attributes_of(value: object) -> dict[str, object]:
     """Return what an instance holds, in its dictionary and its slots."""
     slots = [name for base in type(value).__mro__ for name in _slots(base)]
-    own: dict[str, object] = dict(getattr(value, "__dict__", {}))
-    return own | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    own: dict[str, object] = dict(cast("dict[str, object]", given(value, "__dict__") or {}))
+    return own | {name: given(value, name) for name in slots}
 
 
 def _slots(base: type) -> list[str]:
@@ -256,7 +264,7 @@ def is_own(walk: Walk, value: object) -> bool:
 
 
 def _qualname(value: object) -> str:
-    return str(getattr(value, "__qualname__", ""))
+    return str(given(value, "__qualname__"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from headwater.fingerprint.effects import build_effect, effects_of, modules_impo
 from headwater.fingerprint.functions import build_function, build_static, cells_of, source_of
 from headwater.fingerprint.merkle import Node, digests, own_digest
 from headwater.fingerprint.naming import build_name
-from headwater.fingerprint.objects import callable_target, class_target
+from headwater.fingerprint.objects import callable_target, class_target, given, wrapped_of
 from headwater.fingerprint.report import Fingerprint, Piece
 from headwater.fingerprint.resolve import add_form, resolve
 from headwater.fingerprint.staleness import note_loaded
@@ -157,9 +157,7 @@ def _add_annotation(walk: Walk, root: Node, name: str, form: Form, context: Cont
 def _plain_function(value: object) -> types.FunctionType | None:
     """Return the function below wrappers."""
     for _ in range(20):
-        if isinstance(value, types.FunctionType) and not hasattr(value, "__wrapped__"):
-            return value
-        below = getattr(value, "__wrapped__", None) or getattr(value, "__func__", None) or getattr(value, "func", None)
+        below = wrapped_of(value) or given(value, "__func__") or given(value, "func")
         if below is None:
             return value if isinstance(value, types.FunctionType) else None
         value = below

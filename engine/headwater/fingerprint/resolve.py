@@ -197,7 +197,7 @@ def _through(walk: Walk, module: types.ModuleType, ref: Ref, context: Context) -
         return [walk.whole(live, f"{name} of the module is used at {_place(ref, context)}")]
     if name in live.globals:
         return _member(walk, live, name, below, context)
-    inner = walk.load(f"{module.__name__}.{name}") if hasattr(module, "__path__") else None
+    inner = walk.load(f"{module.__name__}.{name}") if "__path__" in live.globals else None
     if inner is not None:
         return _through(walk, inner, below, context)
     return _lazy(walk, live, name, below.chain)

@@ -133,11 +133,15 @@ class Writer:
             self._value(item)
         self.out("]")
 
-    def body(self, statements: Sequence[ast.stmt]) -> None:
-        """Write statements, but for those that do nothing."""
+    def body(self, statements: Sequence[ast.stmt], *, of_function: bool = False) -> None:
+        """Write statements, but for those that do nothing, and imports that a function begins with."""
         self.out("{")
+        is_start = of_function
         for statement in statements:
-            if not (is_idle(statement) or is_type_checking(statement)):
+            if is_start and isinstance(statement, ast.Import | ast.ImportFrom):
+                self._imported(statement, is_start=True)
+            elif not (is_idle(statement) or is_type_checking(statement)):
+                is_start = False
                 self.visit(statement)
             elif isinstance(statement, ast.If) and statement.orelse:
                 self.body(statement.orelse)
@@ -298,7 +302,7 @@ class Writer:
         if body is None:
             self.visit(node.body)  # type: ignore[arg-type]
         else:
-            self.body(body)
+            self.body(body, of_function=True)
         self.scope = outer
 
     def _enter(self, node: ast.AST) -> Scope:
@@ -360,16 +364,27 @@ class Writer:
         self.visit(_Unquoted().visit(ast.parse(ast.unparse(node), mode="eval").body))
 
     def _import(self, node: ast.Import | ast.ImportFrom, _use: Use) -> None:
+        self._imported(node, is_start=False)
+
+    def _imported(self, node: ast.Import | ast.ImportFrom, *, is_start: bool) -> None:
         for name, target in imports_in(node):
-            owner = owner_of(self.scope, name)
             self.imports.append(target)
-            if owner is not None and import_of(owner, name) is None:
+            if self.scope.kind == "module":
+                continue
+            owner = owner_of(self.scope, name)
+            is_only = owner is not None and import_of(owner, name) is not None
+            if not (is_only and is_start):
                 self.out("Import")
-                self._binding(name, node.lineno)
+                self._binding_of_import(name, node.lineno)
+            if not is_only:
                 self._ref(Ref(name, (), "value", node.lineno, "import", target))
-            elif owner is None and self.scope.kind != "module":
-                self._ref(Ref(name, (), "store", node.lineno))
-                self._ref(Ref(name, (), "value", node.lineno, "import", target))
+
+    def _binding_of_import(self, name: str, line: int) -> None:
+        owner = owner_of(self.scope, name)
+        if owner is None:
+            self._ref(Ref(name, (), "store", line))
+        else:
+            self.out(self._local(owner, name))
 
     _on_Import = _on_ImportFrom = _import
 
