@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.errors import RequestError
+from headwater.expr import Const, Seq
 from headwater.graph import ancestors, descendants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from headwater.expr import Expr
     from headwater.graph import Graph
 
 #: ``--force`` without a name: every step that was asked for.
@@ -54,9 +56,15 @@ class Selected:
 
 def select(graph: Graph, selection: Selection) -> Selected:
     """Apply a selection; raises RequestError for a step that is not in the graph."""
-    for names in (selection.only, selection.start, selection.until, selection.force):
-        for name in names:
-            _check(graph, name)
+    for name in selection.force:
+        _check(graph, name)
+    for name in (*selection.only, *selection.start, *selection.until):
+        _check(graph, name)
+        if "[" in name:
+            raise RequestError(
+                f"{name!r} cannot be picked alone: it is an element of a map",
+                hint=f"name the map: {name.partition('[')[0]}; its other elements are reused where nothing changed",
+            )
     runnable = set(graph.nodes)
     if selection.until:
         runnable &= ancestors(graph, selection.until) | set(selection.until)
@@ -73,7 +81,7 @@ def _map_of(name: str) -> str:
 
 
 def _check(graph: Graph, name: str) -> None:
-    if name == EVERYTHING or name.partition("[")[0] in graph.nodes:
+    if name == EVERYTHING or name in graph.nodes or _is_element(graph, name):
         return
     near: Sequence[str] = difflib.get_close_matches(name, graph.nodes, 3)
     raise RequestError(
@@ -81,6 +89,25 @@ def _check(graph: Graph, name: str) -> None:
         facts={"steps": _listed(graph.nodes)},
         hint=f"did you mean {near[0]!r}?" if near else "use the names that `hw plan` shows",
     )
+
+
+def _is_element(graph: Graph, name: str) -> bool:
+    """Tell whether a name may be that of an element; how many a map has may be known in the run only."""
+    node, place = graph.nodes.get(name.partition("[")[0]), name.partition("[")[2].removesuffix("]")
+    if node is None or not node.over or not place.isdecimal():
+        return False
+    return all(int(place) < count for count in map(_count, node.over.values()) if count is not None)
+
+
+def _count(expr: Expr) -> int | None:
+    """Return the length of a list, where it is known before the run."""
+    match expr:
+        case Seq(_, items):
+            return len(items)
+        case Const(list(items)):
+            return len(items)
+        case _:
+            return None
 
 
 def _listed(names: Iterable[str]) -> str:

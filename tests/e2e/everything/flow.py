@@ -105,7 +105,7 @@ def spoil_array(array: np.ndarray) -> str:
 def spoil_frame(frame: pd.DataFrame) -> int:
     frame["value"] = 0
     frame.loc[0, "name"] = "spoilt"
-    frame.drop(frame.index[1:], inplace=True)
+    del frame["name"]
     return 0
 
 
