@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -90,9 +89,12 @@ class _Facts:
 
 @cache
 def _facts(name: str) -> _Facts | None:
+    from importlib.metadata import PackageNotFoundError  # noqa: PLC0415  slow to import
+    from importlib.metadata import distribution as installed
+
     try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+        distribution = installed(name)
+    except PackageNotFoundError:
         return None
     return _Facts(distribution.version, tuple(distribution.requires or ()))
 

@@ -174,7 +174,7 @@ class Walk:
         """Return the piece of a live project function."""
         module = self.module_of(function.__globals__)
         name = module.name if module else "?"
-        label = f"{name}.{function.__qualname__}"
+        label = f"{name}.{function.__code__.co_qualname}"  # not what `functools.wraps` makes of it
         code = function.__code__
         file = self.project.label(code.co_filename) or (module.label if module else "?")
         return self.request("function", (id(function),), function, Node("function", label, file, code.co_firstlineno))
