@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--complete":
         from headwater.cli.candidates import complete
 
-        print("\n".join(complete(words[1:])))
+        print("\n".join(complete(words[1:], commands=COMMANDS, parser_of=parser_of)))
         return 0
     if words[0] not in COMMANDS:
         return _told(_unknown(words[0]), as_json="--json" in words)

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 _MOST_FILES = 200
 _MOST_RUNS = 50
 
 
-def complete(words: Sequence[str]) -> list[str]:
+def complete(
+    words: Sequence[str], *, commands: Collection[str], parser_of: Callable[[str], argparse.ArgumentParser]
+) -> list[str]:
     """Return what the last word, begun or empty, may become; the words are those after ``hw``."""
-    from headwater.cli import COMMANDS, parser_of
-
     *before, last = words or [""]
     if not before:
-        return _fitting([*COMMANDS, "--help", "--version"], last)
-    if before[0] not in COMMANDS:
+        return _fitting([*commands, "--help", "--version"], last)
+    if before[0] not in commands:
         return []
     parser = parser_of(before[0])
     found: list[str] = []
