@@ -18,6 +18,7 @@ VARIABLES = {
     "HEADWATER_CACHE": "Folder of what is remembered outside the store, such as digests of source files.",
     "HEADWATER_IDEMPOTENCY_KEY": "Set for a command step: the same text in each attempt at the same effect.",
     "HEADWATER_KEY": "File of the key that signs what this user writes.",
+    "HEADWATER_LOG": "`info` or `debug` prints the engine's own log to stderr; `json` prints it as JSON, a line each.",
     "HEADWATER_PLUGINS": "`none` runs without any plugin that is not part of headwater.",
 }
 

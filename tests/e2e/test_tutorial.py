@@ -65,12 +65,16 @@ def output_of(command: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def shape(line: str) -> str:
-    """Leave out of a line what differs from run to run: ids, times, durations, the width of columns."""
+def words(line: str) -> list[str]:
+    """Split a line, with a placeholder for what differs from run to run: ids and durations."""
     line = re.sub(r"\d{8}-\d{6}-\w{6}", "RUN", line)
-    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", line)
-    line = re.sub(r"\b\d+(\.\d+)?s\b", "SECONDS", line)
-    return re.sub(r"\s+", " ", line).strip()
+    return re.sub(r"\b\d+(\.\d+)?s\b", "SECONDS", line).split()
+
+
+def shows(shown: str, printed: str) -> bool:
+    """Say whether a line of the page is a line that was printed, perhaps with words left out."""
+    rest = iter(words(printed))
+    return all(word in rest for word in words(shown))
 
 
 @pytest.mark.slow
@@ -78,7 +82,6 @@ def test_first_pipeline(tmp_path: Path) -> None:
     folder = tmp_path / "first"
     folder.mkdir()
     for command, shown, printed in perform(TUTORIALS / "first-pipeline.md", folder):
-        lines = [shape(line) for line in printed.splitlines()]
-        missing = [line for line in shown if shape(line) not in lines]
+        missing = [line for line in shown if not any(shows(line, each) for each in printed.splitlines())]
         assert not missing, f"$ {command}\n{printed}"
     assert (folder / "report.txt").read_text() == "6 readings, 65.72 F on average, 76.8 F at most\n"
