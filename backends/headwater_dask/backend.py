@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import queue
 import threading
 import uuid
@@ -44,6 +45,8 @@ class DaskBackend:
     """Performs attempts on a Dask cluster, which is started by the first submission, in the background."""
 
     def __init__(self, context: BackendContext) -> None:
+        if importlib.util.find_spec("distributed") is None:  # said before a run exists; importing it takes a second
+            raise ModuleNotFoundError("No module named 'distributed'", name="distributed")
         self._context = context
         self._settings = read_settings(context)
         self._ledger = Ledger(context.sink)

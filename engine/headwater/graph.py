@@ -242,7 +242,11 @@ def _raise_cycle(graph: Graph, needs: Mapping[str, Collection[str]], stuck: set[
         path.append(earlier)
     cycle = [*path[path.index(earlier) :], earlier]
     facts = {name: _place(graph.nodes[name]) for name in cycle[:-1]}
-    raise DefinitionError(f"steps wait for each other: {' ← '.join(cycle)}", facts=facts)
+    raise DefinitionError(
+        f"steps wait for each other: {' ← '.join(cycle)}",
+        facts=facts,
+        hint="let one of them go without the other: an input, a condition or an `after` too many",
+    )
 
 
 def _check_node(graph: Graph, node: Node) -> None:
@@ -251,6 +255,14 @@ def _check_node(graph: Graph, node: Node) -> None:
             f"{node.name!r} cannot be the name of a step",
             facts=_lines(line=node),
             hint="use letters, digits, '_', '.' and '-'",
+        )
+    names = [output.name for output in node.outputs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DefinitionError(
+            f"step '{node.name}' has two outputs of the name '{twice[0]}'",
+            facts=_lines(line=node),
+            hint="give each output a name of its own",
         )
     for guard in node.guards:
         condition = graph.nodes.get(guard.condition)

@@ -115,6 +115,10 @@ class Known:
         """Return how a condition came out."""
         return is_true(self._read(self.outputs[condition][RESULT]))
 
+    def parameter(self, name: str) -> Json:
+        """Return the typed JSON of a parameter."""
+        return self._params[name]
+
     def _look_up(self, leaf: Leaf) -> Json:
         match leaf:
             case Param(name, _):

@@ -243,8 +243,10 @@ def _source(graph: _Graph, node: str, record: StepRecord, argument: str, source:
             node,
             argument,
         )
-    elif "file" in source:
+    if "file" in source:
         graph.link(graph.add(_file(str(source["file"]), digest)), node, argument)
+    elif "parameter" in source:
+        return
     elif "step" in source:
         maker = graph.record(record.run, str(source["step"]))
         output = str(source.get("output", ""))

@@ -52,17 +52,22 @@ def find(kind: str, name: str) -> object:
     try:
         return point.load()
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        raise ProviderError(
-            f"{kind} {name!r} needs {missing!r}, which is not installed",
-            hint=_install_hint(point, name, missing),
-        ) from error
+        raise missing(kind, name, error) from error
     except Exception as error:
         raise ProviderError(
             f"{kind} {name!r} cannot be loaded: {type(error).__name__}: {error}",
             facts={"provided by": point.value, "package": _package(point)},
             hint="reinstall or update that package",
         ) from error
+
+
+def missing(kind: str, name: str, error: ModuleNotFoundError) -> ProviderError:
+    """Return the error to raise when a provider cannot be used for want of a package."""
+    module = (error.name or "").partition(".")[0]
+    return ProviderError(
+        f"{kind} {name!r} needs {module!r}, which is not installed",
+        hint=_install_hint(names(kind)[name], name, module),
+    )
 
 
 def _package(point: EntryPoint) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
+    from headwater.author.pipeline import Compiled as Drawn
     from headwater.digest import Digest
     from headwater.fingerprint import Project
     from headwater.worker.observe import Observer
@@ -197,6 +198,20 @@ def _choose(module: ModuleType, name: str, place: str) -> Pipeline[..., object]:
     else:
         hint = "put @pipeline above the function that wires the steps"
     raise TargetError(sentence, facts={"pipelines": ", ".join(found) or "none"}, hint=hint)
+
+
+def draw(pipeline: Pipeline[..., object]) -> Drawn:
+    """Call a pipeline's function once; what the author's code raises becomes one message that names file and line."""
+    try:
+        return pipeline.compile()
+    except HeadwaterError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise TargetError(
+            f"pipeline {pipeline.function.__name__!r} raised {type(error).__name__} when it was drawn: {error}",
+            facts={"file": _place_of(error)},
+            hint="mend it; a pipeline function only wires steps, and what they give is known when they have run",
+        ) from error
 
 
 def _is_own(pipeline: Pipeline[..., object], module: ModuleType) -> bool:

@@ -152,7 +152,7 @@ class Workspace:
         if isinstance(found, Definition):
             with targets.on_path(self.project.root):
                 return targets.Compiled(found, targets.functions_of(found), self.project, name, self.project.root)
-        drawn = cast("Pipeline[..., object]", found).compile()
+        drawn = targets.draw(cast("Pipeline[..., object]", found))
         return targets.Compiled(drawn.definition, drawn.functions, self.project, name, self.project.root, reads=reads)
 
     def publish(self, target: Target, /) -> Version:

@@ -8,6 +8,7 @@ Objects go in two visits, an hour apart at least, so that no run beside it loses
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.cli import options, text
@@ -40,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
     keep = workspace.profile.keep if args.keep is None and args.days is None else args.keep
     policy = housekeeping.Policy(keep=keep, days=args.days)
     store = workspace.store
-    if args.alone and not args.dry_run:
-        housekeeping.collect(store, policy=policy, wait=0, age=0)  # the visit that condemns
-    timing = {"wait": 0.0, "age": 0.0} if args.alone else {}
-    done = housekeeping.collect(store, policy=policy, dry_run=args.dry_run, **timing)
+    if args.alone:
+        done = housekeeping.collect(store, policy=policy, dry_run=args.dry_run, wait=0, age=0)
+        if not args.dry_run:  # the second visit, at once
+            again = housekeeping.collect(store, policy=policy, wait=0, age=0)
+            done = replace(again, runs=done.runs)
+    else:
+        done = housekeeping.collect(store, policy=policy, dry_run=args.dry_run)
     if args.json:
         options.print_json(
             {

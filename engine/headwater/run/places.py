@@ -145,16 +145,18 @@ class Places:
     def _backend(self, name: str) -> Backend:
         if name not in self._open:
             make = cast("Callable[[BackendContext], object]", providers.find("backend", name))
-            made = make(
-                BackendContext(
-                    name=name,
-                    settings=self.settings(name),
-                    store=self.store,
-                    project=self.project,
-                    sink=self.inbox.put,
-                    cores=self.cores,
-                )
+            context = BackendContext(
+                name=name,
+                settings=self.settings(name),
+                store=self.store,
+                project=self.project,
+                sink=self.inbox.put,
+                cores=self.cores,
             )
+            try:
+                made = make(context)
+            except ModuleNotFoundError as error:
+                raise providers.missing("backend", name, error) from error
             if not isinstance(made, Backend):
                 raise ContractError(f"what is registered as backend {name!r} is not a backend", facts={"found": made})
             if made.capabilities.interface != INTERFACE:

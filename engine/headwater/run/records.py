@@ -71,11 +71,19 @@ def _sources(node: Node, argument: str, tree: Mapping[str, Json], job: Job) -> I
             case Gather(step, _):
                 yield from _gathered(step, tree, job, is_element=argument in node.over)
             case Param(name, _):
-                yield {"parameter": name, "digest": _digest(tree)}
+                yield {"parameter": name, "digest": _digest(tree), **_file_of(job.known.parameter(name))}
             case Const({"$": "file" | "dir", "path": str(path)}):
                 yield {"file": path, "digest": _digest(tree)}
             case _:
                 pass
+
+
+def _file_of(value: Json) -> Facts:
+    match value:
+        case {"$": "file" | "dir", "path": str(path)}:
+            return {"file": path}
+        case _:
+            return {}
 
 
 def _gathered(step: str, tree: Mapping[str, Json], job: Job, *, is_element: bool) -> Iterator[Json]:

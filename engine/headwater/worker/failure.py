@@ -41,7 +41,8 @@ def failure_of(error: BaseException, *, in_body: bool, mask: Callable[[str], str
     if isinstance(error, AttemptFailed):
         return _masked(error.failure, mask)
     fault, kind, message = _judge(error, in_body=in_body)
-    lines = user_traceback(error) if in_body or fault is Fault.USER else ()
+    is_refused = isinstance(error, ValueNotStorable) and not in_body  # none of the user's lines led to it
+    lines = user_traceback(error) if in_body or (fault is Fault.USER and not is_refused) else ()
     return _masked(StepFailure(fault, kind, message[:_LONGEST_MESSAGE], lines), mask)
 
 

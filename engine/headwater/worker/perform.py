@@ -19,6 +19,7 @@ from headwater.worker.inputs import decode_inputs, encode_outputs
 from headwater.worker.loading import function_of
 from headwater.worker.measure import Meter
 from headwater.worker.observe import Observer, install, observing
+from headwater.worker.returned import check_returned
 from headwater.worker.surroundings import (
     ThreadCap,
     check_environment,
@@ -149,6 +150,7 @@ def _call_function(work: _Work) -> object:
     with observing(work.observer):
         result = _call(function, inputs)
     work.in_body = False
+    check_returned(function, result)
     return result
 
 

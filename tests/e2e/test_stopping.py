@@ -1,0 +1,120 @@
+"""Ctrl-C, SIGTERM and `hw cancel`: what runs is stopped and recorded; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Project
+
+PIPELINE = """
+    import os
+    import time
+    from pathlib import Path
+    from headwater import over, pipeline, step
+
+    @step
+    def quick() -> int:
+        return 1
+
+    @step{options}
+    def hang(x: int, k: int) -> int:
+        Path({signs!r}, f"{{k}}-{{os.getpid()}}").touch()
+        time.sleep(600)
+        return x
+
+    @pipeline
+    def main() -> list[int]:
+        return hang.map(quick(), over([1, 2]))
+"""
+
+
+def begun(project: Project, backend: str, *, options: str = "") -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a run and return when a step hangs, with the processes that are seen to perform steps."""
+    signs = project.folder.parent / "signs"
+    signs.mkdir()
+    project.write(pipeline=PIPELINE.format(options=options, signs=str(signs)))
+    process = project.start("run", "pipeline.py", "--backend", backend)
+    end = time.monotonic() + 60
+    while not list(signs.iterdir()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "no step began"
+        time.sleep(0.05)
+    time.sleep(0.5)
+    return process, [int(path.name.partition("-")[2]) for path in signs.iterdir()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def ended(project: Project, process: subprocess.Popen[str], pids: list[int], *, within: float) -> str:
+    """Check that the run ended so, was recorded so, and left no process; return what it told."""
+    began = time.monotonic()
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, told
+    assert time.monotonic() - began < within, told
+    assert "cancelled" in told
+    assert "Traceback (most recent call last):\n  File" not in told
+    shown = project.hw("show", "--json").json
+    assert shown["status"] == "cancelled"
+    assert {step["name"]: step["status"] for step in shown["steps"]} == {
+        "quick": "ran",
+        "hang[0]": "cancelled",
+        "hang[1]": "cancelled",
+    }
+    end = time.monotonic() + 10
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < end, f"left behind: {pids}"
+        time.sleep(0.1)
+    assert project.hw("fsck").status == 0
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("backend", "options"), [("inline", ""), ("inline", "(timeout=500)"), ("threads", "(timeout=500)"), ("dask", "")]
+)
+def test_once(project: Project, backend: str, options: str, number: signal.Signals) -> None:
+    process, pids = begun(project, backend, options=options)
+    os.killpg(process.pid, number)  # as a terminal does: to the whole process group
+    ended(project, process, pids, within=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["inline", "threads", "dask"])
+def test_twice_stops_at_once(project: Project, backend: str) -> None:
+    """Also a step in a thread that sits in a system call, which nothing can interrupt."""
+    process, pids = begun(project, backend)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    told = ended(project, process, pids, within=15)
+    if backend == "threads":
+        assert "Ctrl-C again stops at once" in told
+
+
+@pytest.mark.slow
+def test_from_another_terminal(project: Project) -> None:
+    process, pids = begun(project, "threads", options="(timeout=500)")
+    asked = project.hw("cancel", "latest")
+    assert asked.status == 0
+    assert "asked run" in asked.out
+    ended(project, process, pids, within=20)
+    again = project.hw("cancel", "latest")
+    assert again.status == 2
+    assert "is not running: it is cancelled" in again.err
