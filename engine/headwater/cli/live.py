@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import threading
 import time
@@ -222,7 +221,7 @@ class Live(Plain):
 
     def _draw(self, above: str) -> None:
         """Write what goes above, and the lower part anew, in one go."""
-        size = shutil.get_terminal_size()
+        size = _terminal()
         lines = [line[: size.columns - 1] for line in self._lower(max(1, min(_MOST_RUNNING, size.lines - 4)))]
         self._write(self._erasing() + above + "".join(f"{line}\n" for line in lines))
         self._drawn = len(lines)
@@ -262,3 +261,12 @@ class Live(Plain):
         if left is not None and left[0] >= 1:
             told = f", {'about' if left[1] else 'at least'} {text.duration(round(left[0])).replace('.00', '')} left"
         return f"{done} of {max(total, done)} done, {text.duration(round(now - self._began)).replace('.00', '')}{told}"
+
+
+def _terminal() -> os.terminal_size:
+    """Return the size of the terminal that stderr goes to; stdout may go elsewhere."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        found = os.terminal_size((0, 0))
+    return found if found.columns > 0 and found.lines > 0 else os.terminal_size((80, 24))
