@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from headwater.bundle import make_bundle
-from headwater.digest import digest_bytes
+from headwater.digest import digest_bytes, digest_of
 from headwater.errors import DefinitionError
 from headwater.expr import to_json
 from headwater.fingerprint import fingerprint, installed_versions, is_importable, synthesise
@@ -58,15 +58,18 @@ class CodeBook:
         files = self._files(node)
         if node.kind == "condition":
             return code_of_document(node.kind, to_json(cast("Expr", node.call)))
-        if node.kind == "command":
-            made = code_of_document(node.kind, cast("Json", node.call))
-            return Code(made.digest, environment, files)
-        if node.kind != "function":
+        if node.kind not in ("function", "command"):
             return code_of_document(node.kind, None)
-        environment["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
         packages = dict(installed_versions(node.options.packages))
+        document: Json = None
+        if node.kind == "function":
+            environment["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
         if node.options.version is not None:
-            digest, document = f"version:{node.options.version}", None
+            # The pin stands for this code: two steps that are both at version 1 are not the same step.
+            what = node.call if node.kind == "function" else cast("Mapping[str, Json]", node.call).get("argv")
+            digest = digest_of(["version", node.kind, cast("Json", what), node.options.version])
+        elif node.kind == "command":
+            digest = code_of_document(node.kind, cast("Json", node.call)).digest
         else:
             found = self.fingerprint(node)
             digest, document = found.digest, found.document()

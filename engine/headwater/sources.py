@@ -1,8 +1,9 @@
 """Digests of files outside the store: inputs, declared files, and files that a step was seen to open.
 
-A digest is remembered by the file's identity (path, size, mtime in nanoseconds, inode), so that an unchanged file is
-not read again. An entry made within two seconds of the file's own change is *racy*, as in git's index: another write
-could have left the same identity, so such a file is read again.
+A digest is remembered by the file's identity (path, size, device, inode, mtime and ctime in nanoseconds), so that an
+unchanged file is not read again. The ctime tells of a change whose author put the mtime back. An entry made within two
+seconds of the file's own change is *racy*, as in git's index: another write could have left the same identity, so such a
+file is read again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 CACHE_VARIABLE = "HEADWATER_CACHE"
 _RACY_NS = 2_000_000_000
 _SCHEMA = """
-create table if not exists source (
-    path text primary key, size integer, mtime integer, inode integer, digest text, noted integer
-) without rowid
+create table if not exists file (path text primary key, identity text, digest text, noted integer) without rowid
 """
 
 
@@ -40,15 +40,14 @@ class Sources:
 
     def __init__(self, memory: Path | None = None) -> None:
         self._path = memory or cache_folder() / "sources.sqlite"
-        self._seen: dict[str, tuple[tuple[int, int, int], Digest]] = {}
+        self._seen: dict[str, tuple[_Identity, Digest]] = {}
 
     def digest(self, path: Path) -> Digest:
         """Return the digest of a file's content. Raises OSError when it cannot be read."""
         name = str(path.absolute())
-        stat = path.stat()
-        identity = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        identity = _Identity.of(path.stat())
         known = self._seen.get(name)
-        if known is not None and known[0] == identity and not _is_racy(stat.st_mtime_ns, time.time_ns()):
+        if known is not None and known[0] == identity and not identity.is_racy(time.time_ns()):
             return known[1]
         stored = self._look_up(name, identity)
         if stored is None:
@@ -57,16 +56,13 @@ class Sources:
         self._seen[name] = (identity, stored)
         return stored
 
-    def _look_up(self, name: str, identity: tuple[int, int, int]) -> Digest | None:
-        row = self._execute(
-            "select digest, noted from source where path = ? and size = ? and mtime = ? and inode = ?",
-            (name, *identity),
-        )
-        return None if row is None or _is_racy(identity[1], cast("int", row[1])) else str(row[0])
+    def _look_up(self, name: str, identity: _Identity) -> Digest | None:
+        row = self._execute("select digest, noted from file where path = ? and identity = ?", (name, identity.text))
+        return None if row is None or identity.is_racy(cast("int", row[1])) else str(row[0])
 
-    def _note(self, name: str, identity: tuple[int, int, int], digest: Digest) -> None:
-        values = (name, *identity, digest, time.time_ns())
-        self._execute("insert or replace into source values (?, ?, ?, ?, ?, ?)", values)
+    def _note(self, name: str, identity: _Identity, digest: Digest) -> None:
+        values = (name, identity.text, digest, time.time_ns())
+        self._execute("insert or replace into file values (?, ?, ?, ?)", values)
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
         """Run one statement in a transaction of its own; None where the memory cannot be used."""
@@ -83,16 +79,34 @@ class Sources:
         return None
 
 
-def _is_racy(mtime_ns: int, noted_ns: int) -> bool:
-    return noted_ns - mtime_ns < _RACY_NS
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What tells a file's content from an earlier one without reading it."""
+
+    size: int
+    device: int
+    inode: int
+    mtime: int
+    ctime: int
+
+    @staticmethod
+    def of(stat: os.stat_result) -> _Identity:
+        return _Identity(stat.st_size, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+
+    @property
+    def text(self) -> str:
+        return f"{self.size} {self.device} {self.inode} {self.mtime} {self.ctime}"
+
+    def is_racy(self, noted_ns: int) -> bool:
+        return noted_ns - max(self.mtime, self.ctime) < _RACY_NS
 
 
-def _read(path: Path) -> tuple[Digest, tuple[int, int, int]]:
+def _read(path: Path) -> tuple[Digest, _Identity]:
     """Digest a file; the identity is the one it had while it was read."""
     while True:
         with path.open("rb") as stream:
-            before = os.fstat(stream.fileno())
+            before = _Identity.of(os.fstat(stream.fileno()))
             digest, _ = digest_stream(stream)
-            after = os.fstat(stream.fileno())
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
-            return digest, (after.st_size, after.st_mtime_ns, after.st_ino)
+            after = _Identity.of(os.fstat(stream.fileno()))
+        if before == after:
+            return digest, after
