@@ -169,7 +169,7 @@ def _begin(graph: _Graph, start: Start) -> tuple[str, Sequence[str]]:
     elif start.kind == "step":
         record = graph.record(start.run, start.step)
         if record is None:
-            raise RequestError(f"run {start.run} has no step {start.step!r}", hint=f"see: hw runs show {start.run}")
+            raise RequestError(f"run {start.run} has no step {start.step!r}", hint=f"see: hw show {start.run}")
         root = graph.add(_step(record))
     else:
         users = graph.index.file_users(start.path)

@@ -2,8 +2,8 @@
 
 A digest is remembered by the file's identity (path, size, device, inode, mtime and ctime in nanoseconds), so that an
 unchanged file is not read again. The ctime tells of a change whose author put the mtime back. An entry made within two
-seconds of the file's own change is *racy*, as in git's index: another write could have left the same identity, so such a
-file is read again.
+seconds of the file's own change is *racy*, as in git's index: another write could have left the same identity, so such
+a file is read again.
 """
 
 from __future__ import annotations

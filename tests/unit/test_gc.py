@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,10 +13,15 @@ from headwater.digest import canonical, digest_bytes
 from headwater.errors import RequestError
 from headwater.housekeeping import Policy, collect, keep, pin, pins, remove_runs, unkeep, unpin
 from headwater.index import Index
+from headwater.prepared import RunOptions
 from headwater.record import list_runs, new_run_id, read_record
 from headwater.store import open_store
 from headwater.trust import Keyring
+from headwater.workspace import Workspace
 from tests.histories import START, Clock, Scribe, artifact
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = 86400.0
 
@@ -294,3 +300,24 @@ def test_lists_are_cleared_after_a_day(store, time):
     time.now += 4 * DAY
     collect(store)
     assert store.children("gc") == []
+
+
+def test_the_run_that_made_what_a_kept_run_reused_stays(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "headwater.toml").write_text("")
+    (project / "kept_flow.py").write_text(
+        "from headwater import pipeline, step\n@step\ndef one(x: int) -> int:\n    return x + 1\n"
+        "@pipeline\ndef main(x: int = 1):\n    return one(x)\n"
+    )
+    target = f"{project / 'kept_flow.py'}:main"
+    store = tmp_path / "store"
+
+    def statuses() -> set[str]:
+        result = Workspace(store=store, backend="inline").run(target, run_options=RunOptions())
+        return {step.status.value for step in result.steps}
+
+    assert [statuses() for _ in range(3)] == [{"ran"}, {"reused"}, {"reused"}]
+    collected = collect(Workspace(store=store, project=project).store, policy=Policy(keep=1))
+    assert len(collected.runs) == 1  # the second: it neither made anything nor is the newest
+    assert statuses() == {"reused"}

@@ -32,9 +32,12 @@ def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     from headwater.record import read_text
     from headwater.types import RunStatus
+    from headwater.workspace import step_of
 
     workspace = options.workspace(args, create=False)
     run_id = workspace.find_run(args.run_id)
+    if args.step is not None:
+        step_of(workspace.record(run_id), args.step)
     after = ""
     lines: list[TextLine] = []
     while True:

@@ -40,7 +40,8 @@ _AT_ONCE = 200
 class Policy:
     """Which ended runs stay: of each pipeline the newest ``keep``, and all younger than ``days``.
 
-    With neither, all do. The newest run of a pipeline that succeeded always stays, and so do kept runs.
+    With neither, all do. The newest run of a pipeline that succeeded always stays, and so do kept runs, and those that
+    made what a staying run reused.
     """
 
     keep: int | None = None
@@ -71,6 +72,8 @@ class _Run:
     pipeline: str
     status: RunStatus
     started: float
+    #: Runs that made what this one reused.
+    sources: frozenset[RunId] = frozenset()
 
 
 def collect(
@@ -147,15 +150,18 @@ def _total(digests: Iterable[Digest], found: Mapping[Digest, ObjectInfo]) -> int
 def _summary(store: Store, run: RunId, batch: Batch) -> _Run:
     document = begin(run, batch.claims)
     pipeline, status = "", RunStatus.RUNNING
+    sources: set[RunId] = set()
     for event in batch.events:
         if event.type == "run.started":
             pipeline = str(event.facts.get("pipeline", ""))
         elif event.type == "run.ended":
             status = RunStatus(str(event.facts["status"]))
+        elif event.type == "step.decided" and isinstance(trace := event.facts.get("trace"), dict):
+            sources.add(str(trace["run"]))
     if status is RunStatus.RUNNING and not is_alive(store, run):
         status = RunStatus.INTERRUPTED
     started = document.get("started")
-    return _Run(run, pipeline, status, started if isinstance(started, float) else 0.0)
+    return _Run(run, pipeline, status, started if isinstance(started, float) else 0.0, frozenset(sources))
 
 
 def _removable(runs: Sequence[_Run], policy: Policy, marked: set[RunId], now: float) -> Sequence[RunId]:
@@ -173,7 +179,9 @@ def _removable(runs: Sequence[_Run], policy: Policy, marked: set[RunId], now: fl
             )
             if not (is_recent or run.run == best or run.run in marked or run.status is RunStatus.RUNNING):
                 gone.append(run.run)
-    return sorted(gone)
+    # The traces that a staying run reused are what the next run will reuse: they stay with it.
+    needed = {source for run in runs if run.run not in gone for source in run.sources}
+    return sorted(set(gone) - needed)
 
 
 def _finish_removals(store: Store) -> None:

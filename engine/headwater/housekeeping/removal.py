@@ -29,7 +29,7 @@ def remove_runs(store: Store, runs: Sequence[RunId]) -> None:
         if read_more(store, run) is None:
             raise RequestError(f"there is no run {run}", hint="list the runs with: hw runs")
         if run in marked:
-            raise RequestError(f"run {run} is kept", hint=f"let go of it first: hw runs keep --undo {run}")
+            raise RequestError(f"run {run} is kept", hint=f"let go of it first: hw runs unkeep {run}")
         if is_alive(store, run):
             raise RequestError(f"run {run} is still running", hint=f"cancel it first: hw cancel {run}")
     take_out(store, runs, reach(store, without=runs))

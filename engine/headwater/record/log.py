@@ -178,7 +178,7 @@ class RunLog:
         raise Superseded(
             "another driver took this run over",
             facts={"run": self.run, "epoch": self.epoch + 1},
-            hint=f"see how it goes on with: hw runs show {self.run}",
+            hint=f"see how it goes on with: hw show {self.run}",
         )
 
     def _beat(self) -> None:
