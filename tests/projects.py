@@ -41,7 +41,8 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+        dropped = ("HEADWATER_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         return kept | {"HEADWATER_CACHE": str(self.cache), MARKER: self.marker} | self.variables
 
     def start(self, *words: str, cwd: Path | None = None, **more: Any) -> subprocess.Popen[str]:

@@ -334,14 +334,18 @@ def verdict_of(node: Node, known: Known) -> Mapping[str, Mapping[str, Json]]:
     return {RESULT: json_document(value)}
 
 
-def agree(plan: Plan, decision: Decision) -> None:
+def agree(plan: Plan, now: Decision | Foreseen) -> None:
     """Raise PlanMismatch if a run is about to do something else than a saved plan foresaw."""
-    foreseen = next((step for step in plan.steps if step.name == decision.step), None)
-    if foreseen is None or foreseen.action == "unknown":
+    name = now.name if isinstance(now, Foreseen) else now.step
+    foreseen = next((step for step in plan.steps if step.name == name), None)
+    if foreseen is None or "unknown" in (foreseen.action, now.action):
         return
-    if foreseen.action != decision.action or (foreseen.key is not None and foreseen.key != decision.key):
+    if foreseen.action != now.action or (foreseen.key is not None and foreseen.key != now.key):
+        told = f"now be: {now.action}; the plan said: {foreseen.action}"
+        if foreseen.action == now.action:
+            told = f"now {now.action} from something else than was planned"
         raise PlanMismatch(
-            f"step '{decision.step}' would now be: {decision.action}; the plan said: {foreseen.action}",
-            facts={"planned": foreseen.reason, "now": decision.reason},
-            hint="plan again: something changed since",
+            f"step '{name}' would {told}",
+            facts={"planned": foreseen.reason, "now": now.reason},
+            hint=f"plan again: hw plan {plan.target or 'TARGET'} -o plan.json",
         )

@@ -216,6 +216,8 @@ class Prepared:
         )
 
     def _check_plan(self) -> None:
+        from headwater.plan import agree
+
         plan = self.options.plan
         if plan is None:
             return
@@ -229,6 +231,10 @@ class Prepared:
                     facts={"planned": planned[:16], "now": now[:16]},
                     hint=f"plan again: hw plan {plan.target or 'TARGET'} -o plan.json",
                 )
+        # Everything else that a plan was made from: files, the environment, what the store holds.
+        again = Prepared(self.workspace, self.compiled, replace(self.options, plan=None), None, params=self.params)
+        for step in again.plan():
+            agree(plan, step)
 
     def run(self) -> RunResult:
         """Begin a run and carry it out."""
@@ -268,6 +274,7 @@ class Prepared:
             view=logged(self.options.view or Quiet()),
             announce=_announcer(self.options.view),
             entries=entries,
+            set_here=lambda: self._set_here,
             plan=self.options.plan,
             fail_fast=self.options.fail_fast,
             expected=self.expected.get,
@@ -275,7 +282,6 @@ class Prepared:
         )
         log.append(events.RUN_STARTED, **self._started(version))
         job.announce("headwater_run_started", run=log.run, pipeline=job.pipeline, params=self.params)
-        self._offer(digest, entries)
         places = Places(self.profile.settings, workspace.store.url, str(self.compiled.root))
         with Signals(places.inbox, places.interrupt):
             execute(job, places, is_cancel_requested=lambda: _is_cancel_requested(workspace.store, log.run))
@@ -283,16 +289,21 @@ class Prepared:
             workspace.index.compact()
         return workspace.result(log.run)
 
-    def _offer(self, bundle: str, entries: Mapping[str, str]) -> None:
-        """Let in-process backends call the functions that are loaded here, if they are what was fingerprinted."""
-        from headwater.fingerprint import stale_modules
+    @cached_property
+    def _set_here(self) -> frozenset[str]:
+        """Constants that were set in this process alone; looked for when a first step is to be performed.
+
+        In-process backends may call the functions that are loaded here, if they are what was fingerprinted.
+        """
+        from headwater.fingerprint import constants_set_here, outdated_modules
         from headwater.worker import offer
 
-        if stale_modules(self.compiled.project):
-            return
-        for name, function in self.compiled.functions.items():
-            entry = cast("str", self.graph.nodes[name].call)
-            offer(bundle, entries.get(entry, entry), function, reads=self.compiled.reads)
+        bundle, _, entries = self.bundle
+        if not outdated_modules(self.compiled.project):
+            for name, function in self.compiled.functions.items():
+                entry = cast("str", self.graph.nodes[name].call)
+                offer(bundle, entries.get(entry, entry), function, reads=self.compiled.reads)
+        return constants_set_here(self.compiled.project)
 
     def _started(self, version: int | None) -> dict[str, Json]:
         """Return the facts of ``run.started``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from headwater.plan import Plan
     from headwater.record import RunRecord, StepRecord
     from headwater.rehearsal import Scene
-    from headwater.run import RunResult, View
+    from headwater.run import Reader, RunResult, View
     from headwater.store import Store
     from headwater.targets import Compiled
     from headwater.trust import Keyring
@@ -63,6 +62,8 @@ class Workspace:
         self._given_backend = backend
         self._given_profile = profile
         self._project: Project | None = None
+        #: This process was started for one request: what it has loaded is what the files say.
+        self.is_fresh = False
 
     # ------------------------------------------------------------------------------------------------------- parts
 
@@ -142,9 +143,11 @@ class Workspace:
             return load_version(self, *stored, target=name)
         reads = None
         if name:
+            from headwater.fingerprint import drop_outdated_bytecode
             from headwater.worker.observe import importing
 
-            _ = self.project.roots  # found before: what the engine looks at is no read of the modules'
+            # Before: what the engine looks at is no read of the modules'.
+            drop_outdated_bytecode(self.project)
             with importing(str(self.project.root)) as reads:
                 found: object = targets.load_target(name, self.project)
         else:
@@ -165,6 +168,10 @@ class Workspace:
     def plan(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> Plan:
         """Say for each step reuse, run or unknown, and why. Runs no step and starts nothing."""
         options = run_options or RunOptions()
+        if stale := self._outdated(target):
+            from headwater.plan import Plan
+
+            return Plan.from_document(cast("Any", self._ask("plan", target, stale, options, params)))
         return self._prepare(self.compile(target), options, params).plan()
 
     def run(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> RunResult:
@@ -172,7 +179,26 @@ class Workspace:
         options = run_options or RunOptions()
         if options.plan is not None:
             params = {}
+        if stale := self._outdated(target):
+            return self.result(str(self._ask("run", target, stale, options, params)))
         return self._prepare(self.compile(target), options, params).run()
+
+    def _outdated(self, target: Target) -> list[Path]:
+        """Return the project's sources that were edited after this process had loaded them."""
+        from headwater.fingerprint import outdated_modules
+
+        self._choose_project(target)
+        return [] if self.is_fresh else outdated_modules(self.project)
+
+    def _ask(
+        self, verb: str, target: Target, stale: list[Path], options: RunOptions, params: Mapping[str, object]
+    ) -> Json:
+        """Have a process that loads the code as it is now plan or run."""
+        from headwater import elsewhere
+
+        root, profile = str(self.project.root), self._given_profile
+        chosen = {"store": self.store.url, "backend": self._given_backend, "profile": profile, "project": root}
+        return elsewhere.ask(verb, target, stale, options, params, workspace=cast("Any", chosen))
 
     def resume(self, run: str, *, view: View | None = None) -> RunResult:
         """Go on with a run whose driver stopped, with the code and the parameters of then."""
@@ -193,7 +219,14 @@ class Workspace:
         from headwater.run import RunResult
 
         record = read_record(self.store, self.find_run(run))
-        return RunResult(record, self._load_tree, self._load_document)
+        reader = self.reader(record)
+        return RunResult(record, reader.tree, reader.output)
+
+    def reader(self, record: RunRecord) -> Reader:
+        """Return what reads the values that a run's record names."""
+        from headwater.run import Reader
+
+        return Reader(record, self.store, lambda: self.keyring, lambda: self.index, lambda: self.project)
 
     def record(self, run: str) -> RunRecord:
         """Return the record of a run."""
@@ -338,21 +371,32 @@ class Workspace:
         node = pipelines.load(self.store, record.definition).graph.nodes[step.partition("[")[0]]
         return rehearsal.Scene(record, found, node, self.store, self.project.root, is_current=current)
 
-    def _load_tree(self, tree: Json) -> object:
-        from headwater.values import load_type
-        from headwater.worker.inputs import decode_tree
-
-        scratch = Path(tempfile.mkdtemp(prefix="headwater-"))
-        return decode_tree(tree, store=self.store, scratch=scratch, load=load_type)
-
-    def _load_document(self, document: Mapping[str, Json]) -> object:
-        return self._load_tree({"artifact": dict(document)})
-
     def read_json(self, document: Document) -> Json:
         """Return the typed JSON that a ``json`` artifact holds."""
         from headwater.artifacts import Artifact, read_json
 
         return read_json(Artifact.from_document(document), self.store)
+
+
+def answer() -> None:
+    """Plan or run what another process of this user asks for (:mod:`headwater.elsewhere`)."""
+    from headwater import elsewhere, targets
+    from headwater.errors import HeadwaterError
+    from headwater.fingerprint import drop_outdated_bytecode
+    from headwater.plan import Plan
+
+    source, sink = map(int, sys.argv[1].split(","))
+    request = elsewhere.read_request(source)
+    try:
+        work = Workspace(**request.workspace)
+        work.is_fresh = True
+        with targets.on_path(work.project.root):  # values of parameters may be of its classes
+            drop_outdated_bytecode(work.project)
+        asked = work.plan if request.verb == "plan" else work.run
+        found = asked(request.target, run_options=request.options(), **elsewhere.values_of(request.params))
+        elsewhere.reply(sink, found.document() if isinstance(found, Plan) else found.run)
+    except HeadwaterError as error:
+        elsewhere.reply(sink, error)
 
 
 def step_of(record: RunRecord, name: str) -> StepRecord:

@@ -11,6 +11,7 @@ it runs (the worker observes those); and the insides of distributions, which cou
 """
 
 from headwater.fingerprint.distributions import closure_of, installed_versions
+from headwater.fingerprint.loaded import constants_set_here, drop_outdated_bytecode, outdated_modules
 from headwater.fingerprint.project import Project, Source, find_project
 from headwater.fingerprint.reach import fingerprint
 from headwater.fingerprint.report import Change, Fingerprint, Piece, compare
@@ -25,11 +26,14 @@ __all__ = [
     "Source",
     "closure_of",
     "compare",
+    "constants_set_here",
+    "drop_outdated_bytecode",
     "find_project",
     "fingerprint",
     "installed_versions",
     "is_importable",
     "note_loaded",
+    "outdated_modules",
     "stale_modules",
     "synthesise",
 ]

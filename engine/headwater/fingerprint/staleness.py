@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class _Loaded:
     """A source as it was soon after its module was loaded."""
 
-    #: Identifies the module object: a reload is a new load.
-    module: int
+    #: What the module was loaded by, last: a reload makes it anew.
+    loading: object
     size: int
     changed_ns: int
     digest: str
@@ -37,24 +37,27 @@ def note_loaded(root: Path) -> None:
         return
     _SEEN[str(root)] = len(sys.modules)
     inside = str(root).rstrip(os.sep) + os.sep
-    for module, path in _modules():
+    for loading, path in _modules():
         if path.startswith(inside) or os.path.realpath(path).startswith(inside):
-            _note(module, path)
+            _note(loading, path)
 
 
-def _note(module: int, path: str) -> None:
+def _note(loading: object, path: str) -> None:
     known = _LOADED.get(path)
-    if known is not None and known.module == module:
+    if known is not None and known.loading is loading:
         return
     try:
         state, data = Path(path).stat(), Path(path).read_bytes()
     except OSError:
         return
-    _LOADED[path] = _Loaded(module, state.st_size, state.st_mtime_ns, digest_bytes(data))
+    _LOADED[path] = _Loaded(loading, state.st_size, state.st_mtime_ns, digest_bytes(data))
 
 
 def stale_modules(project: Project) -> list[Path]:
     """Return the project's loaded sources that have other bytes now than when they were noted; those gone too."""
+    for loading, path in _modules():
+        if path in _LOADED:  # it may have been reloaded since
+            _note(loading, path)
     return sorted(Path(path) for path, loaded in _LOADED.items() if project.has(path) and _is_stale(path, loaded))
 
 
@@ -68,10 +71,11 @@ def _is_stale(path: str, loaded: _Loaded) -> bool:
         return True
 
 
-def _modules() -> Iterator[tuple[int, str]]:
-    """Yield the loaded modules that come from Python files, by identity and path."""
+def _modules() -> Iterator[tuple[object, str]]:
+    """Yield what loaded the modules that come from Python files, and their paths."""
     for module in list(sys.modules.values()):
         # Through the dictionary: asking a lazy module for an attribute would load it.
-        path = getattr(module, "__dict__", {}).get("__file__")
+        names = getattr(module, "__dict__", {})
+        path = names.get("__file__")
         if isinstance(path, str) and path.endswith(".py"):
-            yield id(vars(module)), path
+            yield names.get("__spec__") or names, path

@@ -88,6 +88,8 @@ class Job:
     announce: Callable[..., None]
     #: Entry as compiled → entry as workers import it, where the two differ.
     entries: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: Constants, as ``module.NAME``, that have another value in this process than their source gives them.
+    set_here: Callable[[], frozenset[str]] = frozenset
     #: What a saved plan said; the run does that and nothing else.
     plan: Plan | None = None
     fail_fast: bool = True
@@ -204,6 +206,10 @@ def attempt_of(job: Job, decision: Decision, number: int) -> Attempt:
             packages[rest] = value
         elif not rest:
             environment[kind] = value
+    set_here = job.set_here()
+    if isinstance(decision.code, dict) and set_here:
+        used = {piece["label"]: piece.get("shown") for piece in cast("list[dict[str, Json]]", decision.code["pieces"])}
+        environment["set"] = {name: used[name] for name in sorted(set_here & used.keys())}
     return Attempt(
         attempt_id=f"{job.run}/{decision.step}/{number}",
         step=decision.step,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from headwater.backend import Outcome, StepFailure
 from headwater.types import Fault
@@ -129,9 +129,8 @@ class StepPool:
     def _perform(
         self, attempt: Attempt, on_line: Callable[[LogLine], None], on_start: Callable[[str], None]
     ) -> Outcome:
-        if attempt.store.startswith("memory://"):
-            message = f"the step needs a process of its own, and the store {attempt.store} is seen by one process alone"
-            return _unstarted(attempt, Fault.CONFIG, "StoreUnseen", f"{message}; hint: use a folder as the store")
+        if (refusal := _refusal(attempt)) is not None:
+            return _unstarted(attempt, Fault.CONFIG, *refusal)
         for _ in range(_REPLACEMENTS):
             process = self._take(attempt)
             if process is None:
@@ -198,7 +197,22 @@ class StepPool:
             project=self._project,
             is_strict=attempt.strict,
             files=attempt.files if attempt.strict else (),
+            env=tuple(sorted(attempt.env.items())),
         )
+
+
+def _refusal(attempt: Attempt) -> tuple[str, str] | None:
+    """Return why an attempt cannot be performed in another process than its driver's, or None."""
+    if attempt.store.startswith("memory://"):
+        message = f"the step needs a process of its own, and the store {attempt.store} is seen by one process alone"
+        return "StoreUnseen", f"{message}; hint: use a folder as the store"
+    constants = cast("Mapping[str, str | None]", attempt.environment.get("set") or {})
+    for name, shown in constants.items():
+        what = f"{name} was set" + (f" to {shown}" if shown is not None else "")
+        message = f"{what} after its module had been imported; the step is performed where the module is imported anew"
+        hint = "make it a parameter, edit the file, or use the backend inline, or threads in the project's folder"
+        return "ConstantSet", f"{message}; hint: {hint}"
+    return None
 
 
 def _unstarted(attempt: Attempt, fault: Fault, kind: str, message: str) -> Outcome:

@@ -1,0 +1,169 @@
+"""Whether what is loaded in this process is what the sources say: a long-lived process may have gone its own way.
+
+A source may have been edited since its module was imported, and a constant may have been set from outside. Modules are
+compared with their sources, not with notes of when they were loaded: nobody may have been there to take them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
+from importlib.util import cache_from_source
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, cast
+
+from headwater.fingerprint.staleness import note_loaded, stale_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from headwater.fingerprint.project import Project, Source
+
+
+def outdated_modules(project: Project) -> list[Path]:
+    """Return the project's sources of which something else is loaded here than they say now, sorted."""
+    found = set(stale_modules(project))
+    codes: dict[str, frozenset[CodeType]] = {}
+    for path, code in _loaded_codes(project):
+        if path not in codes:
+            codes[path] = _codes_of(project.source(path))
+        if _plain(code) not in codes[path]:
+            found.add(Path(path))
+    note_loaded(project.root)
+    return sorted(found)
+
+
+def constants_set_here(project: Project) -> frozenset[str]:
+    """Name the constants, as ``module.NAME``, that have another plain value here than their source gives them."""
+    found: set[str] = set()
+    for module, source in _loaded(project):
+        name = project.canonical_module(module.__name__)
+        for constant, value in _plain_constants(source):
+            live = vars(module).get(constant, value)
+            if type(live) is not type(value) or repr(live) != repr(value):
+                found.add(f"{name}.{constant}")
+    return frozenset(found)
+
+
+def drop_outdated_bytecode(project: Project) -> None:
+    """Remove bytecode that is older than its source but would be loaded for it.
+
+    Python tells them apart by size and by whole seconds: what is edited to the same size in the second in which it was
+    imported would be imported as it was.
+    """
+    for path in project.python_files():
+        cached = Path(cache_from_source(str(path)))
+        with suppress(OSError):
+            if cached.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+                cached.unlink()
+
+
+def _loaded(project: Project) -> Iterator[tuple[ModuleType, Source]]:
+    """Yield the modules of the project that were loaded from their sources as these stand, with the sources."""
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", {})
+        path = names.get("__file__")
+        # Others, such as a test framework's, rewrite what they load.
+        if isinstance(path, str) and path.endswith(".py") and type(names.get("__loader__")) is SourceFileLoader:
+            source = project.source(path)
+            if source is not None:
+                yield module, source
+
+
+def _loaded_codes(project: Project) -> Iterator[tuple[str, CodeType]]:
+    """Yield the code of functions and methods that names of modules stand for, with the project file it is from."""
+    spaces = [vars(module) for module, _ in _loaded(project)]
+    if (main := sys.modules.get("__main__")) is not None and not hasattr(main, "__file__"):
+        spaces.append(vars(main))  # a notebook's names may stand for functions of a module that was loaded anew
+    own = {module.__name__: str(vars(module)["__file__"]) for module, _ in _loaded(project)}
+    files = set(own.values())
+    for names in spaces:
+        for function in _functions(names, own):
+            if function.__code__.co_filename in files:
+                yield function.__code__.co_filename, function.__code__
+
+
+def _functions(names: Mapping[str, object], own: Collection[str]) -> Iterator[FunctionType]:
+    for value in list(names.values()):
+        if isinstance(value, type):
+            if value.__module__ in own:
+                yield from _functions(
+                    {key: each for key, each in vars(value).items() if not isinstance(each, type)}, own
+                )
+            continue
+        plain = inspect.unwrap(value) if callable(value) and hasattr(value, "__wrapped__") else value
+        if isinstance(plain, FunctionType):
+            yield plain
+
+
+def _codes_of(source: Source | None) -> frozenset[CodeType]:
+    if source is None:
+        return frozenset()
+    try:
+        whole = compile(source.data, str(source.path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return frozenset()
+    return frozenset(map(_plain, _codes_in(whole)))
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield inner
+            yield from _codes_in(inner)
+
+
+def _plain(code: CodeType) -> CodeType:
+    """Return a code without its place: lines may move."""
+    consts = tuple(_plain(each) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=consts)
+
+
+def _plain_constants(source: Source) -> Iterator[tuple[str, object]]:
+    """Yield the names that a module gives a literal value, once and nowhere else."""
+    try:
+        tree = ast.parse(source.data)
+    except (SyntaxError, ValueError):
+        return
+    bound: dict[str, list[ast.expr | None]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            for name in node.names:
+                bound.setdefault(name, []).append(None)
+    for statement in tree.body:
+        for name, value in _bindings(statement):
+            bound.setdefault(name, []).append(value)
+    for name, values in bound.items():
+        if len(values) == 1 and values[0] is not None:
+            try:
+                yield name, cast("object", ast.literal_eval(values[0]))
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                continue
+
+
+def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield name and expression of what a statement binds; None where it is more than one plain assignment."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        if isinstance(target, ast.Name):
+            yield target.id, statement.value
+            return
+        if (
+            isinstance(target, ast.Tuple)
+            and isinstance(statement.value, ast.Tuple)
+            and len(target.elts) == len(statement.value.elts)
+        ):
+            for part, value in zip(target.elts, statement.value.elts, strict=True):
+                if isinstance(part, ast.Name):
+                    yield part.id, value
+            return
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
+        yield statement.target.id, statement.value
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node.id, None
