@@ -2,7 +2,9 @@
 # The very calls that are to be seen:
 # ruff: noqa: PTH104, PTH123, PTH208
 
+import inspect
 import os
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -107,14 +109,18 @@ def test_listings_databases_and_threads_are_seen(watch, project):
     assert list(watch(in_thread)) == ["project:data.csv"]
 
 
-def test_what_is_no_undeclared_read(watch, project, tmp_path):
+def test_what_is_no_undeclared_read(watch, project, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    monkeypatch.syspath_prepend(str(project))
+    monkeypatch.delitem(sys.modules, "flow", raising=False)
     (scratch / "input.csv").write_text("x")
 
     def body():
         (scratch / "input.csv").read_text()
-        Path("flow.py").read_text()  # the bundle's code
+        import flow  # noqa: F401
+
+        inspect.getsource(sys.modules["flow"])  # the bundle's code, as a traceback shows it
         Path(os.__file__).read_bytes()  # the standard library
         Path("/proc/self/status").read_text()
         with tempfile.TemporaryDirectory() as folder:
@@ -132,6 +138,14 @@ def test_what_is_no_undeclared_read(watch, project, tmp_path):
         import wave  # noqa: F401  an import reads files
 
     assert watch(body) == {}
+    del sys.modules["flow"]
+
+
+@pytest.mark.parametrize("read", [lambda: Path("flow.py").read_text(), lambda: runpy.run_path("flow.py")])
+def test_code_that_is_read_as_a_file_counts(watch, read):
+    assert watch(read) == {"project:flow.py": digest_bytes(b"x = 1\n")}
+    with pytest.raises(PermissionError, match=r"flow\.py"):
+        watch(read, is_strict=True)
 
 
 def test_declared_files_may_be_read(watch):
@@ -224,3 +238,37 @@ def test_nothing_is_watched_outside_attempts(project):
     with observing(observer):
         (project / "data.csv").read_text()
     assert observer.values() == {}
+
+
+def appended(path):
+    with open(path, "a") as stream:
+        stream.write("more")
+
+
+def appended_raw(path):
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, b"more")
+    os.close(descriptor)
+
+
+def changed_within(path):
+    with open(path, "r+") as stream:
+        stream.write("b")
+
+
+def read_and_appended(path):
+    with open(path, "a+") as stream:
+        stream.write("more")
+
+
+@pytest.mark.parametrize("write", [appended, appended_raw, changed_within, read_and_appended])
+def test_what_is_added_to_a_file_depends_on_what_was_there(watch, project, write):
+    def body():
+        write("data.csv")
+        Path("data.csv").read_text()
+
+    assert watch(body) == {"project:data.csv": DATA}
+
+
+def test_a_file_that_is_written_anew_is_the_steps_own(watch, project):
+    assert watch(lambda: Path("data.csv").write_text("other")) == {}

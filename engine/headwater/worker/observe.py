@@ -1,7 +1,8 @@
 """Which files a step opens that nobody declared.
 
 An audit hook sees what Python opens and lists while the body of an attempt runs; :mod:`headwater.worker.openers` adds
-what libraries open by themselves. What is code, environment, input, store or the step's own making does not count.
+what libraries open by themselves. What is environment, input, store or the step's own making does not count, nor code
+that is imported; a code file that is read as text does.
 Metadata alone (``os.stat``, ``Path.exists``) is not seen: Python audits no such call.
 """
 
@@ -60,16 +61,25 @@ class Observer:
         self._made: set[str] = set()
         self._busy: set[int] = set()
 
-    def opened(self, path: object, flags: int, *, is_raw: bool = False, is_import: bool = False) -> None:
-        """Take note of a file that is about to be opened. Raises PermissionError in a strict attempt."""
+    def opened(
+        self, path: object, flags: int, *, is_raw: bool = False, is_import: bool = False, is_shown: bool = False
+    ) -> None:
+        """Take note of a file that is about to be opened. Raises PermissionError in a strict attempt.
+
+        ``is_shown`` says that lines of code are looked up, for a traceback: that is no use of the file as data.
+        """
         place = _absolute(path)
         if place is None or flags & getattr(os, "O_DIRECTORY", 0):
+            return
+        if (is_import or is_shown) and place in self._code:
             return
         if is_import and _is_below(place, _with_real((self._project,))):  # the project's code: fingerprinted
             return
         is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
         identity = _identity(place)
-        if flags & _CREATES and (identity is None or flags & os.O_APPEND):
+        if identity is not None and not flags & os.O_TRUNC:  # what is added to an earlier state depends on it
+            is_reading = True
+        elif flags & _CREATES:
             is_reading = False
         # A relative path of `os.open` may be relative to another folder, which the event does not tell.
         is_guess = is_raw and identity is None and not os.path.isabs(os.fspath(cast("str", path)))  # noqa: PTH117
@@ -145,8 +155,8 @@ class Observer:
         return value if _identity(place) == identity else UNSTABLE
 
     def _is_known(self, place: str, identity: Identity | None) -> bool:
-        """Tell whether a path is no undeclared file: code, environment, input, store, or made by the step."""
-        if place in self._code or place.endswith((".pyc", ".pyo")) or _is_below(place, self._own_places):
+        """Tell whether a path is no undeclared file: environment, input, store, or made by the step."""
+        if place.endswith((".pyc", ".pyo")) or _is_below(place, self._own_places):
             return True
         if _is_below(place, self._made):
             return True
@@ -257,7 +267,9 @@ def _database(name: object) -> str | None:
 
 def _on_open(observer: Observer, args: tuple[object, ...]) -> None:
     path, mode, flags = args
-    observer.opened(path, cast("int", flags), is_raw=mode is None, is_import=_is_import(sys._getframe(2)))  # noqa: SLF001
+    opener = sys._getframe(2)  # noqa: SLF001
+    is_shown = opener.f_globals.get("__name__") in _SHOWERS
+    observer.opened(path, cast("int", flags), is_raw=mode is None, is_import=_is_import(opener), is_shown=is_shown)
 
 
 def _on_list(observer: Observer, args: tuple[object, ...]) -> None:
@@ -285,6 +297,9 @@ def _on_made(observer: Observer, args: tuple[object, ...]) -> None:
 def _on_moved(observer: Observer, args: tuple[object, ...]) -> None:
     observer.wrote(args[1])
 
+
+#: Modules that read code to show it.
+_SHOWERS = ("linecache", "tokenize", "inspect", "traceback")
 
 #: Modules that list the folders of ``sys.path`` on behalf of others.
 _FINDERS = ("importlib.metadata", "pkgutil", "pkg_resources")
