@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from headwater.backend import Outcome
@@ -24,6 +25,7 @@ def perform_alone(attempt: Attempt, *, project: str, folder: Path, label: str) -
     ``folder`` is empty and the caller's to remove; ``project`` is where the project would lie, and may be absent.
     """
     dedicate()
+    os.environ.update(attempt.env)  # before any module is imported that may read them
     scratch = folder / "scratch"
     scratch.mkdir()
     try:

@@ -64,6 +64,8 @@ class Binding:
     is_strict: bool = False
     #: Files that a strict step may read.
     files: tuple[str, ...] = ()
+    #: Variables that steps declare, as pairs in order: modules may read them while they are imported.
+    env: tuple[tuple[str, str], ...] = ()
 
 
 class Guard:
@@ -124,7 +126,7 @@ class StepProcess:
     def _start(self, environ: Mapping[str, str] | None) -> None:
         from_us, self._to_child = os.pipe()
         self._from_child, to_us = os.pipe()
-        variables = dict(os.environ if environ is None else environ)
+        variables = {**(os.environ if environ is None else environ), **dict(self.binding.env)}
         variables["TMPDIR"] = os.path.join(self._folder, "tmp")  # noqa: PTH118
         os.mkdir(variables["TMPDIR"])  # noqa: PTH102
         command = [sys.executable, "-P", "-m", "headwater.worker", _STEP_LABEL, self.label, f"{from_us},{to_us}"]
