@@ -277,3 +277,19 @@ def test_frames_come_together_from_pieces():
     frames = Frames()
     assert [found for n in range(0, len(data), 5) for found in frames.feed(data[n : n + 5])] == messages
     os.close(read)
+
+
+def test_modules_see_the_variables_that_their_step_declares(pool, bench):
+    text = "import os\nMODE = os.environ.get('MODE', 'none')\n\ndef f():\n    return MODE, os.getpid()\n"
+    attempts = [attempt_at(bench, text, env=env) for env in ({"MODE": "c"}, {"MODE": "d"}, {}, {"MODE": "c"})]
+    values = [bench.value(outcome) for outcome in perform(pool, bench, *attempts)]
+    assert [mode for mode, _ in values] == ["c", "d", "none", "c"]
+
+
+def test_variables_that_a_step_sets_end_with_it_but_a_modules_stay(pool, bench):
+    text = "import os\nos.environ['LOADED'] = 'yes'\nos.environ.pop('GONE', None)\n\n"
+    text += "def f():\n    seen = os.environ.get('LEAK'), os.environ.get('LOADED'), os.getpid()\n"
+    text += "    os.environ['LEAK'] = os.environ['LOADED'] = 'no'\n    return seen\n"
+    first, second = (bench.value(one) for one in perform(pool, bench, *(attempt_at(bench, text) for _ in range(2))))
+    assert first == second
+    assert list(first[:2]) == [None, "yes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from headwater.bundle import PROJECT, Bundle
@@ -11,9 +12,10 @@ from headwater.worker.importer import BundleFinder
 from headwater.worker.memos import Memos
 from headwater.worker.observe import Observer, install, observing
 from headwater.worker.perform import Place
+from headwater.worker.surroundings import keeping_variables
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from headwater.digest import Digest
     from headwater.store import Store
@@ -40,8 +42,10 @@ def bind(
         project=project, skip=(folder, *root), code=code, declared=strict_files or (), is_strict=is_strict
     )
 
-    def loading() -> AbstractContextManager[object]:
-        return observing(standing)
+    @contextmanager
+    def loading() -> Iterator[None]:
+        with observing(standing), keeping_variables():
+            yield
 
     install()
     files = Bundle.decode(store.get(bundle))

@@ -123,19 +123,40 @@ def secret_values(names: Sequence[str], environ: Mapping[str, str]) -> list[str]
     return [value for value in found if value]
 
 
+#: What modules changed while they were imported; they will not do so again: variable → its value, None if removed.
+_KEPT: dict[str, str | None] = {}
+
+
 @contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, and put back what was there."""
-    before = {name: os.environ.get(name) for name in values}
+    """Set environment variables, and put back all that was there, but for what modules changed on their import."""
+    before = dict(os.environ)
+    _KEPT.clear()
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set({name: before.get(name) for name in {**before, **os.environ}} | _KEPT)
+
+
+@contextmanager
+def keeping_variables() -> Iterator[None]:
+    """Let the changes of variables that are made inside outlive the attempt: a module is imported only once."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        names = {**before, **os.environ}
+        _KEPT.update({name: os.environ.get(name) for name in names if os.environ.get(name) != before.get(name)})
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    """Let variables have these values, None for not being there; what is right already is not touched."""
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        elif os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 @contextmanager
