@@ -489,3 +489,38 @@ def test_sweep_removes_what_the_dead_left_half_made(store):
 def test_the_clock_can_be_replaced(tmp_path):
     assert open_store(tmp_path / "store", clock=lambda: 12.5).now() == 12.5
     assert abs(open_store(tmp_path / "store").now() - time.time()) < 5
+
+
+def test_a_damaged_file_is_not_given_out(store):
+    """Who maps an object's file reads it without looking; so it is hashed before, and again once it was touched."""
+    digest = store.put(b"right")
+    path = object_path(store, digest)
+    assert store.local_path(digest) == path
+    path.chmod(0o644)
+    path.write_bytes(b"wrong")
+    for read in (store.local_path, store.open):
+        with pytest.raises(Corrupt):
+            read(digest, size=5)
+    path.write_bytes(b"right")
+    assert store.open(digest, size=5).read() == b"right"
+
+
+def test_a_file_is_hashed_once(store, monkeypatch):
+    digest = store.put(b"right")
+    assert store.local_path(digest) is not None
+    monkeypatch.setattr("headwater.store.objects.digest_stream", None)
+    assert store.local_path(digest) is not None
+
+
+def test_a_corrupt_object_is_put_aside_and_made_again(store):
+    digest = store.put(b"right")
+    assert not store.put_aside(digest)
+    path = object_path(store, digest)
+    path.chmod(0o644)
+    path.write_bytes(b"wrong")
+    assert store.put_aside(digest)
+    assert not store.put_aside(digest)
+    assert store.missing([digest]) == {digest}
+    assert store.read(f"quarantine/{digest}") == b"wrong"
+    store.put(b"right")
+    assert store.get(digest) == b"right"

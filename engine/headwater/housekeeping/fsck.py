@@ -117,18 +117,9 @@ def _check_object(work: _Check, digest: Digest) -> None:
         message = str(error.facts.get("reason", error.sentence))
     repair = ""
     if work.repairs:
-        work.store.create(f"quarantine/{digest}", _raw(work.store, digest))
-        work.store.delete_object(digest)
+        work.store.put_aside(digest)
         repair = "quarantined"
     work.report("corrupt object", digest, message, repair)
-
-
-def _raw(store: Store, digest: Digest) -> bytes:
-    """Return an object's bytes as they are."""
-    try:
-        return store.read_range(digest, 0, store.size(digest))
-    except HeadwaterError:
-        return b""
 
 
 def _check_run(work: _Check, run: RunId) -> None:

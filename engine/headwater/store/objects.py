@@ -6,6 +6,7 @@ Layout: ``objects/<first two digits>/<the rest>`` and ``packs/`` (see :mod:`head
 from __future__ import annotations
 
 import io
+import os
 import secrets
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Verify = Literal["always", "size", "never"]
 
 _FOLDER = "objects"
+#: File of an object → what its inode looked like when it was hashed, by this process, and was right.
+_VERIFIED: dict[str, tuple[int, ...]] = {}
 _EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 
 
@@ -90,6 +93,23 @@ class Objects:
             temporary.unlink(missing_ok=True)
         return digest, size
 
+    def put_aside(self, digest: Digest) -> bool:
+        """Move an object that is not what its name says under ``quarantine/``; False if it is right, or not there."""
+        try:
+            if digest_bytes(self._read(_checked(digest), 0, None)) == digest:
+                return False
+        except ObjectMissing:
+            return False
+        except Corrupt:  # a pack that cannot be read
+            pass
+        try:
+            data = self._read(digest, 0, self._size(digest) or 0)
+        except StoreError:
+            data = b""
+        self._files.create(f"quarantine/{digest}", data)
+        self.delete([digest])
+        return True
+
     def delete(self, digests: Collection[Digest]) -> None:
         """Remove objects, wherever they lie."""
         doomed = {_checked(digest) for digest in digests}
@@ -151,12 +171,17 @@ class Objects:
             part.unlink(missing_ok=True)  # an open file outlives its name
 
     def local_path(self, digest: Digest, *, size: int | None = None) -> Path | None:
-        """Return the object's own read-only file, or None where it has none; torn files are refused, none is hashed."""
+        """Return the object's own read-only file, or None where it has none.
+
+        Each process hashes a file before it first gives it out, and again once the file was touched.
+        """
         path = self._files.local(_path(_checked(digest)))
         if path is None or (found := self._files.size(_path(digest))) is None:
             return None
         if found != (found if size is None else size) or _is_torn(digest, found):
             raise self._corrupt(digest, f"{found} bytes" + ("" if size is None else f" instead of {size}"))
+        if self._hashes:
+            self._check_file(digest, path)
         return path
 
     def fetch(self, digest: Digest, to: Path) -> None:
@@ -250,6 +275,24 @@ class Objects:
         elif self._verify == "size" and (_is_torn(digest, len(data)) or (size is not None and len(data) != size)):
             raise self._corrupt(digest, f"{len(data)} bytes")
 
+    def _check_file(self, digest: Digest, path: Path) -> None:
+        name = str(path)
+        try:
+            with path.open("rb") as file:
+                looks = _looks(file)
+                if _VERIFIED.get(name) == looks:
+                    return
+                found = digest_stream(file)[0]
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+        except OSError as error:
+            raise StoreError(
+                "an object could not be read", facts={"path": path, "reason": error.strerror or error}
+            ) from error
+        if found != digest:
+            raise self._corrupt(digest, f"the content has digest {found}")
+        _VERIFIED[name] = looks
+
     def _corrupt(self, digest: Digest, reason: str) -> Corrupt:
         place = self._packs.known(digest)
         path = place.pack if place else _path(digest)
@@ -265,6 +308,12 @@ class Objects:
 
 def _path(digest: Digest) -> str:
     return f"{_FOLDER}/{digest[:2]}/{digest[2:]}"
+
+
+def _looks(file: IO[bytes]) -> tuple[int, ...]:
+    """Return what changes when a file is written to or replaced."""
+    status = os.fstat(file.fileno())
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _checked(digest: Digest) -> Digest:

@@ -123,7 +123,7 @@ class Store:
         return self._objects.read_range(digest, start, length)
 
     def open(self, digest: Digest, *, size: int | None = None) -> IO[bytes]:
-        """Open an object for reading; one of a folder is not hashed, one from elsewhere is fetched and verified."""
+        """Open an object for reading, verified; one from elsewhere is fetched first."""
         return self._objects.open(digest, size=size)
 
     def local_path(self, digest: Digest, *, size: int | None = None) -> Path | None:
@@ -149,6 +149,11 @@ class Store:
     def objects(self) -> Iterator[ObjectInfo]:
         """Yield every object once, in any order."""
         return self._objects.all()
+
+    def put_aside(self, digest: Digest) -> bool:
+        """Move a corrupt object under ``quarantine/``, where nothing looks; False if it is right, or not there."""
+        self._check_writable()
+        return self._objects.put_aside(digest)
 
     def delete_object(self, digest: Digest) -> None:
         """Remove an object; nothing happens when it is not here."""
