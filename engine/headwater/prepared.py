@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headwater.plan import Plan
     from headwater.rebuild import Rebuilder
     from headwater.record import RunLog
-    from headwater.run import RunResult, View
+    from headwater.run import Places, RunResult, View
     from headwater.selection import Selected
     from headwater.store import Store
     from headwater.targets import Compiled
@@ -191,6 +191,7 @@ class Prepared:
         from headwater.plan import Plan, foresee
         from headwater.run.job import backend_of
 
+        self._check_backends()
         steps = foresee(
             self.graph,
             self.known,
@@ -242,17 +243,58 @@ class Prepared:
 
         self.is_run = True
         workspace = self.workspace
-        _ = self.params, self.selected, self.bundle  # what can be wrong with the request is told before a run exists
+        # What can be wrong with the request is told before a run exists.
+        _ = self.params, self.selected, self.bundle
         self._check_plan()
+        self._check_backends()
+        for name in self._backends:
+            self.places.capabilities(name)
+        self._check_sources()
         version = self.publish()
         run = new_run_id(workspace.store.now())
         log = RunLog.create(workspace.store, run, Driver.here(), time.time)
         return self.carry_out(log, version.number)
 
+    @cached_property
+    def places(self) -> Places:
+        """Where attempts will happen; nothing is started."""
+        from headwater.run import Places
+
+        return Places(self.profile.settings, self.workspace.store.url, str(self.compiled.root))
+
+    @cached_property
+    def _backends(self) -> tuple[str, ...]:
+        """The backends that steps of this pipeline name."""
+        from headwater.run.job import backend_of
+
+        found = {backend_of(node, self.profile) for node in self.graph.nodes.values()}
+        return tuple(sorted(name for name in found if name is not None))
+
+    def _check_backends(self) -> None:
+        """Raise ProviderError for a backend that nobody provides; nothing is imported for one that is there."""
+        from headwater import providers
+
+        for name in self._backends:
+            if name not in providers.names("backend"):
+                providers.find("backend", name)
+
+    def _check_sources(self) -> None:
+        """Raise RequestError for a file that a parameter or the pipeline names and that is not there."""
+        from headwater.expr import Const, Param, walk
+        from headwater.graph import expressions
+
+        for node in self.graph.nodes.values():
+            if node.name not in self.selected.runnable:
+                continue
+            for _, expr in expressions(node):
+                for part in walk(expr):
+                    if isinstance(part, Const | Param):
+                        self.known.tree(part)
+
     def carry_out(self, log: RunLog, version: int | None, *, tried: Mapping[str, int] | None = None) -> RunResult:
         """Run with a log that was opened; return when the run has ended."""
         from headwater.record import events
-        from headwater.run import Job, Places, Quiet, Signals, execute, logged
+        from headwater.run import Job, Quiet, Signals, execute, logged
 
         workspace = self.workspace
         digest, _, entries = self.bundle
@@ -282,7 +324,7 @@ class Prepared:
         )
         log.append(events.RUN_STARTED, **self._started(version))
         job.announce("headwater_run_started", run=log.run, pipeline=job.pipeline, params=self.params)
-        places = Places(self.profile.settings, workspace.store.url, str(self.compiled.root))
+        places = self.places
         with Signals(places.inbox, places.interrupt):
             execute(job, places, is_cancel_requested=lambda: _is_cancel_requested(workspace.store, log.run))
         if not workspace.store.is_local:
