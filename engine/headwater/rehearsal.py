@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headwater.store import Store
     from headwater.trust import Keyring
 
+    #: Tells of an artifact's document whether its writer is trusted.
+    Trusts = Callable[[Mapping[str, Json]], bool]
     #: How the function is called with its inputs: as it is, or under a debugger.
     Call = Callable[[Callable[..., object], Mapping[str, object]], object]
 
@@ -69,8 +71,11 @@ def check_trust(scene: Scene, keyring: Keyring) -> None:
         )
 
 
-def rehearse(scene: Scene, call: Call) -> object:
-    """Perform the step and return what its function gave; what it raises comes out as it is."""
+def rehearse(scene: Scene, call: Call, trusts: Trusts) -> object:
+    """Perform the step and return what its function gave; what it raises comes out as it is.
+
+    Raises TrustError when an input is a pickle that nobody trusted wrote.
+    """
     node = scene.node
     if node.kind not in ("function", "command"):
         raise RequestError(
@@ -88,7 +93,7 @@ def rehearse(scene: Scene, call: Call) -> object:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="headwater-", ignore_cleanup_errors=True))
         )
         try:
-            return _perform(scene, call, scratch, stack)
+            return _perform(scene, call, trusts, scratch, stack)
         except AttemptFailed as error:
             raise RequestError(
                 f"step '{scene.step.step}' cannot be performed here: {error.failure.message}",
@@ -96,7 +101,7 @@ def rehearse(scene: Scene, call: Call) -> object:
             ) from None
 
 
-def _perform(scene: Scene, call: Call, scratch: Path, stack: ExitStack) -> object:
+def _perform(scene: Scene, call: Call, trusts: Trusts, scratch: Path, stack: ExitStack) -> object:
     from headwater.artifacts.paths import scratch_folder
     from headwater.worker.current import Performance, performing
     from headwater.worker.inputs import decode_inputs
@@ -111,14 +116,14 @@ def _perform(scene: Scene, call: Call, scratch: Path, stack: ExitStack) -> objec
     stack.enter_context(scratch_folder(scratch))
     stack.enter_context(performing(Performance(idempotency_key=attempt.idempotency_key)))
     if scene.node.kind == "command":
-        return _run_command(scene, attempt, scratch)
+        return _run_command(scene, attempt, trusts, scratch)
     entry = cast("str", attempt.call["function"])
     function = function_of(load(entry), entry)
-    inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load)
+    inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load, trusts=trusts)
     return call(function, inputs)
 
 
-def _run_command(scene: Scene, attempt: Attempt, scratch: Path) -> object:
+def _run_command(scene: Scene, attempt: Attempt, trusts: Trusts, scratch: Path) -> object:
     from headwater.worker.command import command_of, run_command
     from headwater.worker.inputs import decode_inputs
     from headwater.worker.loading import load
@@ -130,7 +135,7 @@ def _run_command(scene: Scene, attempt: Attempt, scratch: Path) -> object:
         data = None if scene.is_current else code.get(f"{PROJECT}/{name}")
         return path.read_bytes() if data is None and path.is_file() else data
 
-    inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load)
+    inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load, trusts=trusts)
     spec = command_of(attempt.call["command"])
     return run_command(attempt, spec, inputs, scratch=scratch, source=source)
 

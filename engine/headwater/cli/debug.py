@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     _tell(scene)
     call: Call = _called if args.no_pdb else _debugged
     try:
-        result = rehearsal.rehearse(scene, call)
+        result = rehearsal.rehearse(scene, call, workspace.reader(scene.record).trusts)
     except _Failed:
         return 1
     except _Left:

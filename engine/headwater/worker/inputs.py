@@ -16,27 +16,43 @@ if TYPE_CHECKING:
     from headwater.store import Store
 
     Load = Callable[[str], object]
+    #: Tells of an artifact's document whether its writer is trusted, so that reading it may run code.
+    Trusts = Callable[[Mapping[str, Json]], bool]
 
 
-def decode_inputs(attempt: Attempt, *, store: Store, scratch: Path, load: Load) -> dict[str, object]:
+def _nobody(_: Mapping[str, Json]) -> bool:
+    return False
+
+
+def decode_inputs(
+    attempt: Attempt, *, store: Store, scratch: Path, load: Load, trusts: Trusts = _nobody
+) -> dict[str, object]:
     """Return argument name → value. Every value is decoded anew: changing it in place changes nothing stored."""
-    if not attempt.inputs:
-        return {}
-    return {name: decode_tree(tree, store=store, scratch=scratch, load=load) for name, tree in attempt.inputs.items()}
+    return {
+        name: decode_tree(tree, store=store, scratch=scratch, load=load, trusts=trusts)
+        for name, tree in attempt.inputs.items()
+    }
 
 
-def decode_tree(tree: Json, *, store: Store, scratch: Path, load: Load) -> object:
-    """Return the value of one input tree; files and folders are made in ``scratch``."""
+def decode_tree(
+    tree: Json, *, store: Store, scratch: Path, load: Load, trusts: Trusts = _nobody, careful: Load | None = None
+) -> object:
+    """Return the value of one input tree; files and folders are made in ``scratch``.
+
+    Pickles are opened only if their writer is trusted. ``careful`` gives the classes that other values name.
+    """
     from headwater.artifacts import json_document
 
     def part(tree: Json) -> object:
-        return decode_tree(tree, store=store, scratch=scratch, load=load)
+        return decode_tree(tree, store=store, scratch=scratch, load=load, trusts=trusts, careful=careful)
 
     match tree:
-        case {"artifact": dict(document), **others}:
-            return _value(document, store, scratch, load, is_foreign=bool(others.get("foreign")))
+        case {"artifact": dict(document)}:
+            trusted = trusts(document) if _may_run_code(document) else False
+            classes = load if trusted or careful is None else careful
+            return _value(document, store, scratch, classes, trusted=trusted)
         case {"value": value}:
-            return _value(json_document(value), store, scratch, load)
+            return _value(json_document(value), store, scratch, load, trusted=False)
         case {"list": list(items)}:
             return [part(item) for item in items]
         case {"tuple": list(items)}:
@@ -49,15 +65,21 @@ def decode_tree(tree: Json, *, store: Store, scratch: Path, load: Load) -> objec
             raise failed(Fault.CONTRACT, "BadInput", f"not an input tree: {tree!r}")
 
 
-def _value(
-    document: Mapping[str, Json], store: Store, scratch: Path, load: Load, *, is_foreign: bool = False
-) -> object:
-    """Decode an artifact. What the engine marked as foreign, written by a key that is not trusted, runs no code."""
+def _may_run_code(document: Mapping[str, Json]) -> bool:
+    """Tell whether it matters who wrote a value: not where the body is bytes, numbers, columns or plain values."""
+    if document.get("type") == "json":
+        meta = document.get("meta")
+        return isinstance(meta, dict) and bool(meta.get("types"))
+    return document.get("type") not in ("arrow", "bytes", "dir", "file", "npy")
+
+
+def _value(document: Mapping[str, Json], store: Store, scratch: Path, load: Load, *, trusted: bool) -> object:
+    """Decode an artifact; one that nobody trusted wrote runs no code."""
     from headwater.artifacts import Artifact, decode_value
 
     artifact = Artifact.from_document(document)
     types = cast("Callable[[str], type]", load)
-    return decode_value(artifact, store, scratch=scratch, load=types, trusted=not is_foreign)
+    return decode_value(artifact, store, scratch=scratch, load=types, trusted=trusted)
 
 
 def _whole(kind: object, fields: Mapping[str, object]) -> object:

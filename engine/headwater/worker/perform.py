@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from headwater.artifacts.paths import scratch_folder
 from headwater.backend import Outcome
+from headwater.errors import Corrupt, HeadwaterError
 from headwater.worker.capture import masker
 from headwater.worker.command import command_of, run_command
 from headwater.worker.current import Performance, performing
@@ -78,7 +79,10 @@ class _Work:
     observer: Observer | None = None
 
     def inputs(self) -> dict[str, object]:
-        return decode_inputs(self.attempt, store=self.store, scratch=self.scratch, load=self.load)
+        # Whoever made the attempt has refused the pickles of unknown keys: their steps run again instead.
+        return decode_inputs(
+            self.attempt, store=self.store, scratch=self.scratch, load=self.load, trusts=lambda _: True
+        )
 
 
 def perform(
@@ -102,6 +106,8 @@ def perform(
     try:
         outputs = _perform(work)
     except BaseException as error:  # noqa: BLE001  whatever ends the body ends the attempt, not the worker
+        if isinstance(error, Corrupt) and not work.in_body:
+            _put_aside(store, error)
         failure = failure_of(error, in_body=work.in_body, mask=mask)
     taken = work.meter.read()
     return Outcome(
@@ -136,6 +142,14 @@ def _perform(work: _Work) -> Mapping[str, Json]:
         outputs = encode_outputs(attempt, result, store=work.store, scratch=work.scratch, load=work.load)
     work.store.flush()
     return outputs
+
+
+def _put_aside(store: Store, error: Corrupt) -> None:
+    """Turn a corrupt input into a missing one, so that the step that made it runs again next time."""
+    digest = error.facts.get("digest")
+    with suppress(HeadwaterError, OSError):  # a store that can only be read
+        if isinstance(digest, str) and store.put_aside(digest):
+            error.hint = "run again: it was put aside, and the step that made it makes it anew; hw fsck checks the rest"
 
 
 def _call_function(work: _Work) -> object:
