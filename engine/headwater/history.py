@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from headwater.artifacts import Artifact, references
+from headwater.digest import digest_bytes
 from headwater.errors import Corrupt, ObjectMissing
 from headwater.rebuild import Past
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.condemned import Saviour
     from headwater.digest import Digest, Json
@@ -73,3 +74,14 @@ def needed(outputs: Mapping[str, Json], store: Store) -> set[Digest]:
         if artifact.inline is not None:
             found.discard(artifact.digest)
     return found
+
+
+def keep(bodies: Iterable[bytes], store: Store, saviour: Saviour) -> None:
+    """Make sure that what a run records stays, though it was found present; what was being removed is put again.
+
+    To be called next to the event that names the objects, before it or after.
+    """
+    found = {digest_bytes(body): body for body in bodies}
+    lost = saviour.save(found)
+    if lost:
+        store.put_many([found[digest] for digest in sorted(lost)])

@@ -72,6 +72,8 @@ class Prepared:
         self._given = given
         self._params = params
         self.is_run = False
+        #: What is stored about the environment of a run.
+        self._surroundings: list[bytes] = []
 
     @cached_property
     def params(self) -> dict[str, Json]:
@@ -124,7 +126,7 @@ class Prepared:
         if self.is_run:
             store = self.workspace.store
             wanted = set(references(found, store)) - ({found.digest} if found.inline is not None else set())
-            if wanted and store.missing(wanted):
+            if wanted and (store.missing(wanted) or self.saviour.save(wanted)):
                 # What was taken in counts: the file may have changed since it was digested.
                 found = encode_value(thing, kind, store)
         return found.document()
@@ -293,11 +295,12 @@ class Prepared:
 
     def carry_out(self, log: RunLog, version: int | None, *, tried: Mapping[str, int] | None = None) -> RunResult:
         """Run with a log that was opened; return when the run has ended."""
+        from headwater.history import keep
         from headwater.record import events
         from headwater.run import Job, Quiet, Signals, execute, logged
 
         workspace = self.workspace
-        digest, _, entries = self.bundle
+        digest, code, entries = self.bundle
         job = Job(
             run=log.run,
             pipeline=self.definition.name,
@@ -323,6 +326,7 @@ class Prepared:
             tried=tried or {},
         )
         log.append(events.RUN_STARTED, **self._started(version))
+        keep([code, canonical(self.definition.document()), *self._surroundings], workspace.store, self.saviour)
         job.announce("headwater_run_started", run=log.run, pipeline=job.pipeline, params=self.params)
         places = self.places
         with Signals(places.inbox, places.interrupt):
@@ -352,7 +356,8 @@ class Prepared:
         workspace, project = self.workspace, self.compiled.project
         git, diff = environment.describe_git(self.compiled.root)
         data = canonical(environment.describe_environment())
-        workspace.store.put_many([part for part in (data, diff) if part])
+        self._surroundings = [part for part in (data, diff) if part]
+        workspace.store.put_many(self._surroundings)
         return {
             "pipeline": self.definition.name,
             "version": version,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from headwater.digest import canonical, digest_bytes, digest_of
 from headwater.expr import Const, Gather, Out, Param, walk
+from headwater.history import keep
 from headwater.key import identity, key_of
 from headwater.record import events as kinds
 from headwater.schedule import Reason
@@ -56,7 +57,10 @@ def _keep(job: Job, document: Json) -> str:
     """Store a fingerprint's document, once however many steps share it."""
     data = canonical(document)
     digest = digest_bytes(data)
-    return digest if job.store.has(digest) else job.store.put(data)
+    if not job.store.has(digest):
+        job.store.put(data)
+    keep([data], job.store, job.saviour)
+    return digest
 
 
 def _sources(node: Node, argument: str, tree: Mapping[str, Json], job: Job) -> Iterator[Json]:
