@@ -284,11 +284,16 @@ class _Survey:
 
     def _unknown(self, node: Node, name: str, wait: str) -> None:
         self.waits[name] = wait
-        self._add(node, name, "unknown", f"until '{wait}' has run: if its result is the same, this is reused")
+        changes = self.rebuilder.foretell(node, name)
+        if changes:
+            reason = f"{changes[0]}; what it takes is known when '{wait}' has run"
+        else:
+            reason = f"until '{wait}' has run: if its result is the same, this is reused"
+        self._add(node, name, "unknown", reason, changes)
 
-    def _add(self, node: Node, name: str, action: Action, reason: str) -> None:
+    def _add(self, node: Node, name: str, action: Action, reason: str, changes: tuple[str, ...] = ()) -> None:
         self.steps.append(
-            Foreseen(name, action, reason, backend=self.backend_of(node), expected_seconds=self.expected(name))
+            Foreseen(name, action, reason, changes, backend=self.backend_of(node), expected_seconds=self.expected(name))
         )
 
     def _add_decision(self, node: Node, decision: Decision) -> None:

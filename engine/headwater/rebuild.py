@@ -6,7 +6,7 @@ rebuilder needs to look up comes in as small protocols, so that plans, runs and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -150,6 +150,17 @@ class Rebuilder:
     def _is_stale(self, node: Node, traces: Sequence[Trace]) -> bool:
         return node.options.fresh is not None and bool(traces)
 
+    def foretell(self, node: Node, step: str) -> tuple[str, ...]:
+        """Return what changed since the last time of what does not depend on inputs: code, environment, files."""
+        past = self._history.last(step)
+        if past is None:
+            return ()
+        code = self._codes.code(node)
+        parts = KeyParts(node.kind, code.digest, {}, environment=code.environment, files=code.files)
+        question = _Question(node, step, {}, parts, "", code)
+        known = {name: past.parts.get(name) for name in ("scheme", "kind", "code", "environment", "files")}
+        return self._changes(question, replace(past, parts=known))
+
     def _obstacle(self, question: _Question) -> str | None:
         """Return why no trace is asked for at all, or None."""
         node = question.node
@@ -198,7 +209,8 @@ class Rebuilder:
 
     def _changes(self, question: _Question, past: Past) -> tuple[str, ...]:
         lines: list[str] = []
-        for change in compare_parts(past.parts, question.parts.document()):
+        new = {name: part for name, part in question.parts.document().items() if name in past.parts}
+        for change in compare_parts(past.parts, new):
             if change.part == "code":
                 lines.extend(self._code_changes(question, past))
             else:
