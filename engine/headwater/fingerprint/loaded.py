@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from headwater.fingerprint.staleness import note_loaded, stale_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from headwater.fingerprint.project import Project, Source
 
@@ -30,7 +32,8 @@ def outdated_modules(project: Project) -> list[Path]:
     codes: dict[str, frozenset[CodeType]] = {}
     for path, code in _loaded_codes(project):
         if path not in codes:
-            codes[path] = _codes_of(project.source(path))
+            source = project.source(path)
+            codes[path] = _codes_of(source.data) if source is not None else frozenset()
         if _plain(code) not in codes[path]:
             found.add(Path(path))
     note_loaded(project.root)
@@ -42,7 +45,7 @@ def constants_set_here(project: Project) -> frozenset[str]:
     found: set[str] = set()
     for module, source in _loaded(project):
         name = project.canonical_module(module.__name__)
-        for constant, value in _plain_constants(source):
+        for constant, value in _plain_constants(source.data):
             live = vars(module).get(constant, value)
             if type(live) is not type(value) or repr(live) != repr(value):
                 found.add(f"{name}.{constant}")
@@ -62,24 +65,39 @@ def drop_outdated_bytecode(project: Project) -> None:
                 cached.unlink()
 
 
-def _loaded(project: Project) -> Iterator[tuple[ModuleType, Source]]:
-    """Yield the modules of the project that were loaded from their sources as these stand, with the sources."""
+def _loaded(project: Project) -> list[tuple[ModuleType, Source]]:
+    """Return the modules of the project that were loaded from their sources as these stand, with the sources."""
+    inside = tuple({str(place) for root in project.roots for place in (root.base, root.given, *root.paths)})
+    found: list[tuple[ModuleType, Source]] = []
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})
         path = names.get("__file__")
         # Others, such as a test framework's, rewrite what they load.
-        if isinstance(path, str) and path.endswith(".py") and type(names.get("__loader__")) is SourceFileLoader:
+        if (
+            not isinstance(path, str)
+            or not path.endswith(".py")
+            or type(names.get("__loader__")) is not SourceFileLoader
+        ):
+            continue
+        if path.startswith(inside) or _real_folder(os.path.dirname(path)).startswith(inside):  # noqa: PTH120  many
             source = project.source(path)
             if source is not None:
-                yield module, source
+                found.append((module, source))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _loaded_codes(project: Project) -> Iterator[tuple[str, CodeType]]:
     """Yield the code of functions and methods that names of modules stand for, with the project file it is from."""
-    spaces = [vars(module) for module, _ in _loaded(project)]
+    loaded = _loaded(project)
+    spaces = [vars(module) for module, _ in loaded]
     if (main := sys.modules.get("__main__")) is not None and not hasattr(main, "__file__"):
         spaces.append(vars(main))  # a notebook's names may stand for functions of a module that was loaded anew
-    own = {module.__name__: str(vars(module)["__file__"]) for module, _ in _loaded(project)}
+    own = {module.__name__: str(vars(module)["__file__"]) for module, _ in loaded}
     files = set(own.values())
     for names in spaces:
         for function in _functions(names, own):
@@ -100,11 +118,10 @@ def _functions(names: Mapping[str, object], own: Collection[str]) -> Iterator[Fu
             yield plain
 
 
-def _codes_of(source: Source | None) -> frozenset[CodeType]:
-    if source is None:
-        return frozenset()
+@lru_cache(maxsize=1024)
+def _codes_of(data: bytes) -> frozenset[CodeType]:
     try:
-        whole = compile(source.data, str(source.path), "exec", dont_inherit=True)
+        whole = compile(data, "", "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return frozenset()
     return frozenset(map(_plain, _codes_in(whole)))
@@ -123,12 +140,13 @@ def _plain(code: CodeType) -> CodeType:
     return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=consts)
 
 
-def _plain_constants(source: Source) -> Iterator[tuple[str, object]]:
-    """Yield the names that a module gives a literal value, once and nowhere else."""
+@lru_cache(maxsize=1024)
+def _plain_constants(data: bytes) -> Sequence[tuple[str, object]]:
+    """Return the names that a module gives a literal value, once and nowhere else."""
     try:
-        tree = ast.parse(source.data)
+        tree = ast.parse(data)
     except (SyntaxError, ValueError):
-        return
+        return ()
     bound: dict[str, list[ast.expr | None]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
@@ -137,12 +155,14 @@ def _plain_constants(source: Source) -> Iterator[tuple[str, object]]:
     for statement in tree.body:
         for name, value in _bindings(statement):
             bound.setdefault(name, []).append(value)
-    for name, values in bound.items():
-        if len(values) == 1 and values[0] is not None:
-            try:
-                yield name, cast("object", ast.literal_eval(values[0]))
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                continue
+    return tuple(_literals({name: values[0] for name, values in bound.items() if len(values) == 1}))
+
+
+def _literals(bound: Mapping[str, ast.expr | None]) -> Iterator[tuple[str, object]]:
+    for name, value in bound.items():
+        if value is not None:
+            with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                yield name, cast("object", ast.literal_eval(value))
 
 
 def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:
