@@ -7,8 +7,8 @@ from what was stored, and of its own.
 
 from headwater.artifacts.artifact import INLINE, Artifact, json_document
 from headwater.artifacts.choice import choose_codec, find_codec, spec_for_value, type_spec
-from headwater.artifacts.seam import Codec, Sink, Source, codec
 from headwater.artifacts.paths import Dir, File, scratch_folder
+from headwater.artifacts.seam import Codec, Sink, Source, codec
 from headwater.artifacts.transfer import (
     Objects,
     decode_value,
