@@ -123,8 +123,8 @@ def _inputs() -> list[Case]:
     step = "def work(data):\n    return open(data).read()\n"
     one, two = (Side("", step, {"data.txt": text}, data="data.txt") for text in ("one", "two"))
     return [
-        Case("a declared input is touched", one, one, touched=("data.txt",)),
-        Case("a declared input changes", one, two),
+        Case("an input file is touched", one, one, touched=("data.txt",)),
+        Case("an input file changes", one, two),
     ]
 
 
