@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import queue
 import threading
+import time
 import uuid
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from headwater.backend import INTERFACE, Capabilities, Capability, LogLine, Outcome
 from headwater.types import Fault, Resources
 from headwater.worker.ledger import Ledger
+from headwater_dask.ahead import Ahead
 from headwater_dask.cluster import read_settings, start
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ class DaskBackend:
         self._tasks: dict[str, _Task] = {}
         self._cancelled: set[str] = set()
         self._is_closing = False
+        #: Performs first attempts while the cluster is not there yet; made by the first submission.
+        self._ahead: Ahead | None = None
+        self._connecting: threading.Thread | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -77,6 +82,9 @@ class DaskBackend:
         fresh = [attempt for attempt in attempts if self._ledger.take(attempt.attempt_id)]
         with self._lock:
             if self._thread is None:
+                if self._settings.has_head_start:
+                    most = self._settings.threads or self._context.cores
+                    self._ahead = Ahead(self._context, self._ledger, most=most)
                 self._thread = threading.Thread(target=self._work, name="headwater dask", daemon=True)
                 self._thread.start()
         if fresh:
@@ -92,7 +100,7 @@ class DaskBackend:
         names = [name for name in self._ledger.open(handles) if name not in self._cancelled]
         with self._lock:
             self._cancelled |= set(names)
-        if names and self._client is not None:
+        if names and (self._client is not None or self._ahead is not None):
             threading.Thread(target=self._stop, args=(names, grace), name="headwater dask stop", daemon=True).start()
 
     def close(self, how: Literal["detach", "cancel"]) -> None:
@@ -105,6 +113,10 @@ class DaskBackend:
         if thread is not None:
             self._messages.put(None)
             thread.join(_CLOSE)
+        if self._ahead is not None:
+            self._ahead.close()
+        if self._connecting is not None:
+            self._connecting.join(_CLOSE)
         self._disconnect()
         for name in self._ledger.open():
             self._fail(name, Fault.CANCELLED, "Cancelled", "the backend was closed")
@@ -113,7 +125,7 @@ class DaskBackend:
 
     def _work(self) -> None:
         """Place attempts and collect outcomes, until there is nothing more to do."""
-        while (message := self._messages.get()) is not None:
+        while (message := self._next()) is not None:
             messages = [message]
             with suppress(queue.Empty):
                 while (more := self._messages.get_nowait()) is not None:
@@ -124,11 +136,27 @@ class DaskBackend:
                 if isinstance(attempts, list):
                     self._place(attempts)
 
+    def _next(self) -> Message:
+        """Return the next message; meanwhile start the cluster, if the run takes longer than its head start."""
+        if self._ahead is not None and self._client is None and self._connecting is None:
+            try:
+                return self._messages.get(timeout=max(0.0, self._ahead.due - time.monotonic()))
+            except queue.Empty:
+                self._connecting = threading.Thread(
+                    target=self._connect_early, name="headwater dask start", daemon=True
+                )
+                self._connecting.start()
+        return self._messages.get()
+
+    def _connect_early(self) -> None:
+        with suppress(Exception):  # the first attempt that needs the cluster tries again, and tells
+            self._connect()
+
     def _place(self, attempts: list[Attempt]) -> None:
         for attempt in attempts:
             if attempt.attempt_id in self._cancelled:
                 self._fail(attempt.attempt_id, Fault.CANCELLED, "Cancelled", "cancelled before it began")
-        attempts = [attempt for attempt in attempts if attempt.attempt_id not in self._cancelled]
+        attempts = self._sent_ahead([each for each in attempts if each.attempt_id not in self._cancelled])
         try:
             client = self._connect() if attempts else None
             for group in self._groups(attempts):
@@ -137,6 +165,19 @@ class DaskBackend:
             fault, kind, message = _trouble(error)
             for attempt in attempts:
                 self._fail(attempt.attempt_id, fault, kind, message)
+
+    def _sent_ahead(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Perform what needs no cluster at once, as long as there is none; return what is left for the cluster."""
+        if self._ahead is None:
+            return attempts
+        if self._client is not None:
+            self._ahead.retire()
+            return attempts
+        left = self._ahead.take([each for each in attempts if not _named(each.resources)])
+        left += [each for each in attempts if _named(each.resources)]
+        if left and self._connecting is not None:
+            self._connecting.join()
+        return left
 
     def _groups(self, attempts: list[Attempt]) -> list[list[Attempt]]:
         """Let attempts of one large submission share tasks: a Dask task costs more than a short step."""
@@ -248,6 +289,8 @@ class DaskBackend:
     def _stop(self, attempt_ids: list[str], grace: float) -> None:
         from headwater_dask.tasks import stop_attempts
 
+        if self._ahead is not None:
+            threading.Thread(target=self._ahead.stop, args=(attempt_ids, grace), daemon=True).start()
         with suppress(Exception):  # a worker that is gone runs nothing
             self._client.run(stop_attempts, self._epoch, attempt_ids, grace, on_error="ignore")
         for task in list(self._tasks.values()):  # what no worker has begun is taken out of the queue

@@ -40,6 +40,8 @@ class Settings:
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     #: Files for TLS: ``ca``, ``cert``, ``key``.
     security: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Whether first attempts are performed before a local cluster of threads has started.
+    ahead: bool = True
     #: Seconds to wait for a scheduler to answer.
     wait: float = 30.0
 
@@ -47,6 +49,11 @@ class Settings:
     def is_local(self) -> bool:
         """Whether the cluster is made for this driver on this machine."""
         return self.address is None and self.cluster is None
+
+    @property
+    def has_head_start(self) -> bool:
+        """Whether attempts may be performed before the cluster is there: where nobody could tell the difference."""
+        return self.ahead and self.is_local and not self.processes and self.workers == 1
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -59,6 +66,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "dashboard": (bool,),
     "resources": (dict,),
     "security": (dict,),
+    "ahead": (bool,),
     "wait": (int, float),
 }
 

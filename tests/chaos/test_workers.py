@@ -54,6 +54,8 @@ def make(bench):
     made = []
 
     def make_one(kind, **settings):
+        if kind is DaskBackend:
+            settings = {"ahead": False, **settings}
         context = BackendContext("trial", settings, bench.store.url, str(bench.project), bench.sink, 2)
         made.append(kind(context))
         return made[-1]

@@ -24,7 +24,15 @@ class TestThreads(BackendContract):
 
 
 class TestDask(BackendContract):
-    """A cluster of threads in this process: what a laptop run gets."""
+    """A cluster of threads in this process: what a laptop run gets after its head start."""
+
+    @pytest.fixture
+    def backend_factory(self):
+        return lambda context: DaskBackend(dataclasses.replace(context, settings={"ahead": False}))
+
+
+class TestDaskAhead(BackendContract):
+    """What a laptop run gets: first attempts before the cluster is there, and the others on it."""
 
     @pytest.fixture
     def backend_factory(self):

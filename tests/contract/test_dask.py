@@ -4,12 +4,13 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
 from headwater.backend import BackendContext, Capability
 from headwater.errors import ConfigError
-from headwater.testing.bench import Bench, run_all
+from headwater.testing.bench import Bench, run_all, wait_all
 from headwater.types import Fault, Resources
 from headwater_dask.backend import DaskBackend
 
@@ -27,6 +28,7 @@ def make(bench):
     made = []
 
     def make_one(store=None, **settings):
+        settings = {"ahead": False, **settings}
         context = BackendContext("dask", settings, store or bench.store.url, str(bench.project), bench.sink, 2)
         made.append(DaskBackend(context))
         return made[-1]
@@ -181,6 +183,35 @@ def test_a_driver_ends_quietly_and_imports_nothing_before_it_must(bench, tmp_pat
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "None\n", ""), ending
+
+
+def test_a_run_that_is_over_soon_starts_no_cluster(bench, make):
+    backend = make(ahead=True)
+    outcomes = run_all(backend, [bench.attempt("limit") for _ in range(2)])
+    assert [bench.value(outcome) for outcome in outcomes] == [3, 3]
+    assert all(outcome.worker.startswith("dask-ahead-") for outcome in outcomes)
+    assert backend._client is None
+
+
+def test_the_cluster_takes_over_from_the_head_start(bench, make):
+    backend = make(ahead=True)
+    backend.submit([slow := bench.attempt("sleep", inputs={"seconds": 3.0})])
+    deadline = time.monotonic() + 30
+    while backend._client is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    [outcome] = run_all(backend, [bench.attempt("limit")])
+    assert not outcome.worker.startswith("dask-ahead-")
+    [outcome] = wait_all(backend, [slow.attempt_id])
+    assert outcome.worker.startswith("dask-ahead-")
+    assert outcome.failure is None
+
+
+def test_what_there_is_no_room_for_ahead_goes_to_the_cluster(bench, make):
+    backend = make(ahead=True)
+    outcomes = run_all(backend, [bench.attempt("sleep", inputs={"seconds": 0.3}) for _ in range(6)])
+    assert [outcome.failure for outcome in outcomes] == [None] * 6
+    assert sum(outcome.worker.startswith("dask-ahead-") for outcome in outcomes) == 2
 
 
 def test_one_attempt_alone_in_a_process(bench, tmp_path):
