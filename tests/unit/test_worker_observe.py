@@ -270,5 +270,10 @@ def test_what_is_added_to_a_file_depends_on_what_was_there(watch, project, write
     assert watch(body) == {"project:data.csv": DATA}
 
 
+@pytest.mark.parametrize("write", [appended, appended_raw])
+def test_to_add_to_a_log_is_no_read(watch, write):
+    assert watch(lambda: write("data.csv")) == {}
+
+
 def test_a_file_that_is_written_anew_is_the_steps_own(watch, project):
     assert watch(lambda: Path("data.csv").write_text("other")) == {}

@@ -59,6 +59,8 @@ class Observer:
         self._values: dict[str, str] = {}
         #: What the step wrote or made itself.
         self._made: set[str] = set()
+        #: What files that the step added to were before: identity and value.
+        self._before: dict[str, tuple[Identity, str]] = {}
         self._busy: set[int] = set()
 
     def opened(
@@ -77,9 +79,13 @@ class Observer:
             return
         is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
         identity = _identity(place)
-        if identity is not None and not flags & os.O_TRUNC:  # what is added to an earlier state depends on it
-            is_reading = True
-        elif flags & _CREATES:
+        if identity is not None and not flags & os.O_TRUNC and flags & os.O_ACCMODE == os.O_WRONLY:
+            self._added_to(place, identity)
+            return
+        if place in self._before and is_reading:
+            self._read_back(place)
+            return
+        if flags & _CREATES and (identity is None or flags & os.O_TRUNC):
             is_reading = False
         # A relative path of `os.open` may be relative to another folder, which the event does not tell.
         is_guess = is_raw and identity is None and not os.path.isabs(os.fspath(cast("str", path)))  # noqa: PTH117
@@ -87,6 +93,17 @@ class Observer:
             self._read(place, identity)
         if flags & os.O_ACCMODE != os.O_RDONLY:
             self.wrote(place)
+
+    def _added_to(self, place: str, identity: Identity) -> None:
+        """Take note of a file that is added to: no read, but to read it back is one, of what was there before."""
+        if place not in self._before and place not in self._reads and not self._is_known(place, identity):
+            self._before[place] = (identity, value_of(Path(place)))
+
+    def _read_back(self, place: str) -> None:
+        identity, value = self._before.pop(place)
+        self._read(place, identity)
+        self._values.setdefault(place, value)
+        self._made.add(place)
 
     def wrote(self, path: object) -> None:
         """Take note of something that the step makes itself; what it read there before is settled first."""
