@@ -78,11 +78,22 @@ def counts(results: Json) -> str:
     return "\n".join(lines)
 
 
+def summary(results: Json) -> str:
+    """Say in a sentence how many edits were stale with each tool: the line that other pages may cite."""
+    rows = results["rows"]
+    must = sum(row["before"] != row["after"] for row in rows)
+    measured = [name for name, peer in results["peers"].items() if "not_run" not in peer]
+    stale = {name: sum(row["cells"][name]["verdict"] == "stale" for row in rows) for name in measured}
+    return (
+        f"{len(rows)} edits, of which {must} change the result; Python {results['python']} on {results['system']}. "
+        f"Stale: {', '.join(f'{name} {number}' for name, number in stale.items())}."
+    )
+
+
 def page(text: str, results: Json) -> str:
     """Put what was measured between the two marks of the page."""
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    when = f"{len(results['rows'])} edits; Python {results['python']} on {results['system']}."
-    return f"{text[:start]}\n\n{when}\n\n{counts(results)}\n\n{table(results)}\n\n{text[end:]}"
+    return f"{text[:start]}\n\n{summary(results)}\n\n{counts(results)}\n\n{table(results)}\n\n{text[end:]}"
 
 
 def load(path: Path) -> Json:
@@ -104,4 +115,6 @@ def merged(old: Json, new: Json, order: list[str]) -> Json:
 
 def save(results: Json, path: Path) -> None:
     """Write results, so that a run that is stopped loses one tool at most."""
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    rows = ",\n".join(json.dumps(row) for row in results["rows"])  # a row a line: a change can be read
+    rest = {name: text for name, text in results.items() if name != "rows"}
+    path.write_text(f'{json.dumps(rest, indent=1)[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')

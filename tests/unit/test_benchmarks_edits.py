@@ -57,12 +57,13 @@ def test_the_table_has_a_column_for_each_tool_and_counts_them():
     assert "| a helper | run | ran | **STALE** | not run |" in page
     assert "| two | 1.0 | today | 1 | 0 | 1 | 0 | 0 |" in page
     assert "not run: no wheel" in page
+    assert "1 edits, of which 1 change the result; Python 3 on here. Stale: one 0, two 1." in page
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
     assert "old" not in page
 
 
-def test_results_of_other_tools_are_kept_while_the_row_is_the_same():
+def test_results_of_other_tools_are_kept_while_the_row_is_the_same(tmp_path):
     def results(name, after):
         cells = {name: report.cell(outcome(), before="1", after=after)}
         row = {"name": "a helper", "before": "1", "after": after, "cells": cells}
@@ -71,6 +72,8 @@ def test_results_of_other_tools_are_kept_while_the_row_is_the_same():
     same = report.merged(results("one", "2"), results("two", "2"), ["two", "one"])
     assert list(same["rows"][0]["cells"]) == ["one", "two"]
     assert list(same["peers"]) == ["two", "one"]
+    report.save(same, tmp_path / "results.json")
+    assert report.load(tmp_path / "results.json") == same
     changed = report.merged(results("one", "2"), results("two", "3"), ["two", "one"])
     assert list(changed["rows"][0]["cells"]) == ["two"]
 
