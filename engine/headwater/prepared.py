@@ -15,12 +15,13 @@ from headwater.selection import Selection, select
 from headwater.types import Resources, Retry, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headwater.codes import CodeBook
     from headwater.condemned import Saviour
     from headwater.config import Profile
     from headwater.digest import Json
+    from headwater.expr import Expr
     from headwater.graph import Graph, Node
     from headwater.known import Document, Known
     from headwater.plan import Plan
@@ -281,17 +282,31 @@ class Prepared:
                 providers.find("backend", name)
 
     def _check_sources(self) -> None:
-        """Raise RequestError for a file that a parameter or the pipeline names and that is not there."""
-        from headwater.expr import Const, Param, walk
+        """Raise RequestError for a file that is not there and that a step is sure to take.
+
+        What a condition may leave out is looked for when its step is decided.
+        """
+        from headwater.expr import Const, Either, Param, parts
         from headwater.graph import expressions
 
+        def certain(expr: Expr) -> Iterator[Const | Param]:
+            if isinstance(expr, Const | Param):
+                yield expr
+            elif not isinstance(expr, Either):
+                for part in parts(expr):
+                    yield from certain(part)
+
         for node in self.graph.nodes.values():
-            if node.name not in self.selected.runnable:
+            if node.guards or node.name not in self.selected.runnable:
                 continue
-            for _, expr in expressions(node):
-                for part in walk(expr):
-                    if isinstance(part, Const | Param):
+            for name, expr in expressions(node):
+                for part in certain(expr):
+                    try:
                         self.known.tree(part)
+                    except RequestError as error:
+                        taken = f"parameter {part.name}" if isinstance(part, Param) else f"input {name}"
+                        facts = {"step": node.name, "named by": taken, "line": node.line} | dict(error.facts)
+                        raise RequestError(error.sentence, facts=facts, hint=error.hint) from None
 
     def carry_out(self, log: RunLog, version: int | None, *, tried: Mapping[str, int] | None = None) -> RunResult:
         """Run with a log that was opened; return when the run has ended."""

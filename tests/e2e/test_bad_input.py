@@ -173,7 +173,17 @@ def test_a_missing_input_file(warm: Project) -> None:
     code = "@step\ndef second(x: int, f: File) -> int:\n    return x\n"
     code += "@pipeline\ndef main(f: File = File('data.csv')) -> int:\n    return second(good(), f)\n"
     (warm.folder / "pipeline.py").write_text(body(code))
-    told(warm.hw("run", "pipeline.py"), 1, "'second' failed", r"there is no file data\.csv", "looked for", "hint")
+    told(warm.hw("run", "pipeline.py"), 2, r"there is no file data\.csv", "second", "parameter f", "looked for", "hint")
+    nothing_is_lost(warm)
+
+
+def test_a_missing_file_of_a_branch_that_is_not_taken_is_not_missed(warm: Project) -> None:
+    code = "@step\ndef read(f: File) -> int:\n    return 1\n"
+    code += "@pipeline\ndef main(whether: bool = False) -> int:\n    n = good()\n    with when(whether):\n"
+    code += "        read(File('data.csv'))\n    return n\n"
+    (warm.folder / "pipeline.py").write_text(body(code))
+    assert warm.hw("run", "pipeline.py").status == 0
+    told(warm.hw("run", "pipeline.py", "whether=true"), 1, "'read' failed", r"there is no file data\.csv", "hint")
     nothing_is_lost(warm)
 
 

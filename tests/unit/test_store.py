@@ -197,8 +197,8 @@ def as_nobody():
 
 @pytest.fixture
 def open_folder():
-    """A folder that other users can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
+    """A folder that other users can reach, unlike pytest's own and one below a private TMPDIR."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
