@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.cli import options
-from headwater.cli.run import status_of
+from headwater.cli.run import status_of, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +30,5 @@ def run(args: argparse.Namespace) -> int:
 
     with live_view(is_quiet=args.quiet or args.json, is_verbose=args.verbose) as view:
         result = options.workspace(args).resume(args.run_id, view=view)
-    if args.json:
-        options.print_json(result.document())
+    tell(result, args)
     return status_of(result)

@@ -1,5 +1,7 @@
 """Run a pipeline; steps whose code, inputs and environment are unchanged are reused.
 
+What the pipeline gave is printed at the end.
+
 hw run pipeline.py depth=8
 hw run pipeline.py:train --until clean
 hw run --plan plan.json
@@ -54,9 +56,18 @@ def run(args: argparse.Namespace) -> int:
         result = options.workspace(args).run(
             target, run_options=replace(chosen, view=view, fail_fast=not args.keep_going)
         )
+    tell(result, args)
+    return status_of(result)
+
+
+def tell(result: RunResult, args: argparse.Namespace) -> None:
+    """Print the answer of a run: all of it as JSON, or what the pipeline gave."""
+    from headwater.cli.answer import answer
+
     if args.json:
         options.print_json(result.document())
-    return status_of(result)
+    elif result.succeeded and not args.quiet and (given := answer(result.record.output)):
+        print(given)
 
 
 def status_of(result: RunResult) -> int:
