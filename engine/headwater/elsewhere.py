@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.digest import Json
-    from headwater.prepared import RunOptions
+    from headwater.request import RunOptions
 
 _CODE = "from headwater.workspace import answer; answer()"
 
@@ -47,7 +47,7 @@ class Request:
     def options(self) -> RunOptions:
         """Return the options of a run."""
         from headwater.plan import Plan
-        from headwater.prepared import RunOptions
+        from headwater.request import RunOptions
         from headwater.selection import Selection
 
         return RunOptions(
@@ -73,7 +73,7 @@ def ask(
     options: RunOptions,
     params: Mapping[str, object],
     *,
-    workspace: Mapping[str, Any],
+    workspace: Mapping[str, object],
 ) -> Json:
     """Plan or run in a process of its own, and return its answer: a plan's document, or the id of a run.
 

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from headwater.config import load_profile
+from headwater import elsewhere
 from headwater.errors import RequestError
-from headwater.prepared import Prepared, RunOptions
-from headwater.sources import Sources
+from headwater.opened import Opened
+from headwater.request import RunOptions, make_request
 from headwater.types import RunStatus
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from headwater.digest import Json
     from headwater.fingerprint import Project
     from headwater.index import Index
-    from headwater.known import Document
     from headwater.lineage import Difference, Lineage, Start
     from headwater.pipelines import Version
     from headwater.plan import Plan
     from headwater.record import RunRecord, StepRecord
     from headwater.rehearsal import Scene
+    from headwater.request import Request
     from headwater.run import Reader, RunResult, View
     from headwater.store import Store
     from headwater.targets import Compiled
@@ -76,39 +76,33 @@ class Workspace:
         return self._project
 
     @cached_property
+    def opened(self) -> Opened:
+        """Settings, store, index and keys of the project that was chosen first."""
+        return self._open(self.project.root, backend=self._given_backend, profile=self._given_profile)
+
+    def _open(self, root: Path, *, backend: str | None, profile: str | None, store: str | None = None) -> Opened:
+        chosen = store or self._given_store
+        return Opened(root, store=chosen, backend=backend, profile=profile, create=self._creates)
+
+    @property
     def profile(self) -> Profile:
         """The settings in force."""
-        return load_profile(
-            self.project.root, name=self._given_profile, store=self._given_store, backend=self._given_backend
-        )
+        return self.opened.profile
 
-    @cached_property
+    @property
     def store(self) -> Store:
         """The store, made if it is not there."""
-        from headwater.store import open_store
+        return self.opened.store
 
-        return open_store(self.profile.store, create=self._creates)
-
-    @cached_property
+    @property
     def index(self) -> Index:
         """The look-up side of the store's runs, as of its first use."""
-        from headwater.index import Index
+        return self.opened.index
 
-        index = Index.open(self.store)
-        index.refresh()
-        return index
-
-    @cached_property
+    @property
     def keyring(self) -> Keyring:
         """The user's own key and those that are trusted."""
-        from headwater.trust import Keyring
-
-        return Keyring.load()
-
-    @cached_property
-    def sources(self) -> Sources:
-        """Digests of files outside the store."""
-        return Sources()
+        return self.opened.keyring
 
     def _choose_project(self, target: Target | None) -> None:
         from headwater.fingerprint import find_project
@@ -140,7 +134,7 @@ class Workspace:
         if name and (stored := targets.stored_name(name)) is not None:
             from headwater.replay import load_version
 
-            return load_version(self, *stored, target=name)
+            return load_version(self.opened, *stored, target=name)
         reads = None
         if name:
             from headwater.fingerprint import drop_outdated_bytecode
@@ -160,56 +154,91 @@ class Workspace:
 
     def publish(self, target: Target, /) -> Version:
         """Store a pipeline's definition with its code; a changed one gets the next version of its name."""
-        work = self._prepare(self.compile(target))
-        return work.publish()
+        from headwater import runner
+
+        return runner.publish(self.opened, self.compile(target))
 
     # -------------------------------------------------------------------------------------------------- plan and run
 
     def plan(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> Plan:
         """Say for each step reuse, run or unknown, and why. Runs no step and starts nothing."""
         options = run_options or RunOptions()
-        if stale := self._outdated(target):
+        if (stale := self._outdated(target)) is not None:
             from headwater.plan import Plan
 
             return Plan.from_document(cast("Any", self._ask("plan", target, stale, options, params)))
-        return self._prepare(self.compile(target), options, params).plan()
+        from headwater.evidence import Evidence
+        from headwater.planner import make_plan
+
+        return make_plan(Evidence(self.opened, self._request(target, options, params)))
 
     def run(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> RunResult:
         """Run a pipeline; what is unchanged is reused. The result tells how it ended, also when steps failed."""
         options = run_options or RunOptions()
         if options.plan is not None:
             params = {}
-        if stale := self._outdated(target):
+        if (stale := self._outdated(target)) is not None:
             return self.result(str(self._ask("run", target, stale, options, params)))
-        return self._prepare(self.compile(target), options, params).run()
+        from headwater import runner
 
-    def _outdated(self, target: Target) -> list[Path]:
-        """Return the project's sources that were edited after this process had loaded them."""
+        return self.result(runner.run(self.opened, self._request(target, options, params)))
+
+    def _request(self, target: Target, options: RunOptions, params: Mapping[str, object]) -> Request:
+        compiled = self.compile(target)
+        return make_request(compiled, self.profile, options, params)
+
+    def _outdated(self, target: Target) -> list[Path] | None:
+        """Return the sources of which this process has, or would have, something else loaded; None where all is well.
+
+        Code that was recorded has modules of the same names as the project's, so it never comes into a process that
+        goes on to other requests.
+        """
+        from headwater import targets
         from headwater.fingerprint import outdated_modules
 
         self._choose_project(target)
-        return [] if self.is_fresh else outdated_modules(self.project)
+        if self.is_fresh:
+            return None
+        if isinstance(target, str) and targets.stored_name(target) is not None:
+            return []
+        return outdated_modules(self.project) or None
 
     def _ask(
         self, verb: str, target: Target, stale: list[Path], options: RunOptions, params: Mapping[str, object]
     ) -> Json:
         """Have a process that loads the code as it is now plan or run."""
-        from headwater import elsewhere
-
-        root, profile = str(self.project.root), self._given_profile
-        chosen = {"store": self.store.url, "backend": self._given_backend, "profile": profile, "project": root}
-        return elsewhere.ask(verb, target, stale, options, params, workspace=cast("Any", chosen))
+        root = self._given_project if verb == "resume" else self.project.root
+        chosen: dict[str, object] = {
+            "store": self.store.url,
+            "backend": self._given_backend,
+            "profile": self._given_profile,
+            "project": None if root is None else str(root),
+        }
+        return elsewhere.ask(verb, target, stale, options, params, workspace=chosen)
 
     def resume(self, run: str, *, view: View | None = None) -> RunResult:
-        """Go on with a run whose driver stopped, with the code and the parameters of then."""
-        from headwater.replay import resume
+        """Go on with a run whose driver stopped: code, parameters, project, profile and backend of then.
 
-        return resume(self, run, view=view)
+        What this workspace was given itself (project, backend, profile) stands instead of what was recorded.
+        """
+        from headwater import runner
 
-    def _prepare(
-        self, compiled: Compiled, options: RunOptions | None = None, params: Mapping[str, object] | None = None
-    ) -> Prepared:
-        return Prepared(self, compiled, options or RunOptions(), params)
+        if not self.is_fresh:
+            return self.result(str(self._ask("resume", self.find_run(run), [], RunOptions(), {})))
+        record = self.record(run)
+        return self.result(runner.resume(self._opened_as(record), record, view=view))
+
+    def _opened_as(self, record: RunRecord) -> Opened:
+        """Return the settings of a run; its project's folder where that is on this machine."""
+        facts = record.facts
+        root = Path(str(facts.get("project") or self.project.root))
+        if self._given_project is not None or not root.is_dir():
+            root = self.project.root
+        profile = self._given_profile or (name if (name := facts.get("profile")) != "default" else None)
+        backend = self._given_backend or facts.get("backend")
+        return self._open(
+            root, store=self.store.url, backend=cast("str | None", backend), profile=cast("str | None", profile)
+        )
 
     # -------------------------------------------------------------------------------------------------------- record
 
@@ -371,16 +400,10 @@ class Workspace:
         node = pipelines.load(self.store, record.definition).graph.nodes[step.partition("[")[0]]
         return rehearsal.Scene(record, found, node, self.store, self.project.root, is_current=current)
 
-    def read_json(self, document: Document) -> Json:
-        """Return the typed JSON that a ``json`` artifact holds."""
-        from headwater.artifacts import Artifact, read_json
-
-        return read_json(Artifact.from_document(document), self.store)
-
 
 def answer() -> None:
     """Plan or run what another process of this user asks for (:mod:`headwater.elsewhere`)."""
-    from headwater import elsewhere, targets
+    from headwater import targets
     from headwater.errors import HeadwaterError
     from headwater.fingerprint import drop_outdated_bytecode
     from headwater.plan import Plan
@@ -392,11 +415,17 @@ def answer() -> None:
         work.is_fresh = True
         with targets.on_path(work.project.root):  # values of parameters may be of its classes
             drop_outdated_bytecode(work.project)
-        asked = work.plan if request.verb == "plan" else work.run
-        found = asked(request.target, run_options=request.options(), **elsewhere.values_of(request.params))
+        found = _carry_out(work, request)
         elsewhere.reply(sink, found.document() if isinstance(found, Plan) else found.run)
     except HeadwaterError as error:
         elsewhere.reply(sink, error)
+
+
+def _carry_out(work: Workspace, request: elsewhere.Request) -> Plan | RunResult:
+    if request.verb == "resume":
+        return work.resume(request.target)
+    asked = work.plan if request.verb == "plan" else work.run
+    return asked(request.target, run_options=request.options(), **elsewhere.values_of(request.params))
 
 
 def step_of(record: RunRecord, name: str) -> StepRecord:

@@ -112,7 +112,7 @@ def test_backends_give_the_same_on_s3(profile: str, site: Site, first: Document,
 IN_MEMORY = """
 import json, sys
 from headwater import Workspace
-from headwater.prepared import RunOptions
+from headwater.request import RunOptions
 from pathlib import Path
 
 options = RunOptions(fail_fast=False)

@@ -371,3 +371,25 @@ def test_a_notebook_reruns_what_a_changed_cell_touches(site: Site, backend: str)
             cell(CELLS["run"])
         cell("import importlib; importlib.reload(helpers)")
         assert cell(CELLS["run"]) == "[10, 23] ['shift']"
+
+
+# -------------------------------------------------------------------------------------------------------- recorded code
+
+
+def test_a_stored_version_runs_its_own_code_in_a_process_that_has_loaded_another(site: Site) -> None:
+    old, new, again = session(
+        site,
+        "threads",
+        """
+        work = Workspace(backend=BACKEND)
+        work.publish("flow.py")
+        edit("helpers.py", "n + 10", "n + 20")
+        importlib.reload(helpers)
+        importlib.reload(flow)
+        answers.append(work.run("main@1").output)
+        answers.append(work.run("flow.py").output)
+        answers.append(work.run("main@1").output)
+        """,
+    )
+    assert old == again == [11, 111, 12]
+    assert new == [21, 121, 22]

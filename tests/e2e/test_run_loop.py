@@ -15,7 +15,7 @@ import pytest
 
 from headwater import Workspace
 from headwater.errors import RequestError
-from headwater.prepared import RunOptions
+from headwater.request import RunOptions
 from headwater.record import StepRecord, read_text
 from headwater.run import RunResult
 from headwater.selection import Selection

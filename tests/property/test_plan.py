@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.prepared import RunOptions
+from headwater.request import RunOptions
 from headwater.selection import Selection
 from headwater.workspace import Workspace
 from tests.projects import Site

@@ -13,7 +13,7 @@ from headwater.digest import canonical, digest_bytes
 from headwater.errors import RequestError
 from headwater.housekeeping import Policy, collect, keep, pin, pins, remove_runs, unkeep, unpin
 from headwater.index import Index
-from headwater.prepared import RunOptions
+from headwater.request import RunOptions
 from headwater.record import list_runs, new_run_id, read_record
 from headwater.store import open_store
 from headwater.trust import Keyring

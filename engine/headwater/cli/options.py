@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from headwater.digest import Json
-    from headwater.prepared import RunOptions
+    from headwater.request import RunOptions
     from headwater.workspace import Workspace
 
 TARGET = "file.py, file.py:name, package.module:name, file.json or name@version"
@@ -62,19 +62,21 @@ def workspace(args: argparse.Namespace, *, create: bool = True) -> Workspace:
     """Return the workspace that the arguments ask for; without ``create`` its store must be there."""
     from headwater.workspace import Workspace
 
-    return Workspace(
+    found = Workspace(
         project=args.project,
         store=args.store,
         profile=args.profile,
         backend=getattr(args, "backend", None),
         create=create,
     )
+    found.is_fresh = True
+    return found
 
 
 def run_options(args: argparse.Namespace) -> RunOptions:
     """Return what the arguments say of parameters and steps."""
     from headwater.parameters import read_file
-    from headwater.prepared import RunOptions
+    from headwater.request import RunOptions
 
     return RunOptions(
         selection=Selection(
