@@ -19,6 +19,7 @@ class StepOptions(TypedDict, total=False):
 
     #: Name in the pipeline, instead of the function's.
     name: str
+    #: What it needs: cores, memory, GPUs, other named capacities. It waits until they are free.
     resources: Resources
     #: How often to try again after the step's own failure; a number is `Retry(number)`.
     retry: Retry | int

@@ -61,7 +61,7 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("shell", choices=list(SCRIPTS))
+    parser.add_argument("shell", choices=list(SCRIPTS), help="the shell that is to complete")
 
 
 def run(args: argparse.Namespace) -> int:

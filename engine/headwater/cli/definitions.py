@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("verb", nargs="?", choices=["list", "show", "diff"], default="list")
+    parser.add_argument("verb", nargs="?", choices=["list", "show", "diff"], default="list", help="default: list")
     parser.add_argument("words", nargs="*", metavar="NAME[@N]", help="a pipeline's name, and a version of it")
     options.add_json(parser)
     options.add_store(parser)

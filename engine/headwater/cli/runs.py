@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("verb", nargs="?", choices=["list", "keep", "unkeep", "rm", "pin", "unpin"], default="list")
+    verbs = ["list", "keep", "unkeep", "rm", "pin", "unpin"]
+    parser.add_argument("verb", nargs="?", choices=verbs, default="list", help="default: list")
     parser.add_argument("words", nargs="*", metavar="RUN", help="runs; for pin: RUN STEP NAME; for unpin: NAME")
     parser.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
-    parser.add_argument("--status", choices=["running", "succeeded", "failed", "cancelled", "interrupted"])
+    states = ["running", "succeeded", "failed", "cancelled", "interrupted"]
+    parser.add_argument("--status", choices=states, help="only runs that ended so, or that run")
     parser.add_argument("-n", "--limit", type=int, default=20, help="at most so many; default 20")
     options.add_json(parser)
     options.add_store(parser)

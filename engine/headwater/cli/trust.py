@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("verb", nargs="?", choices=["list", "export", "add", "remove"], default="list")
+    verbs = ["list", "export", "add", "remove"]
+    parser.add_argument("verb", nargs="?", choices=verbs, default="list", help="default: list")
     parser.add_argument("word", metavar="FILE|ID", nargs="?", help="a file (- for a pipe), or a key's id for remove")
     parser.add_argument("--name", help="whose key is added")
     options.add_json(parser)
