@@ -25,8 +25,9 @@ class Settings:
 
     #: Address of a scheduler that runs already.
     address: str | None = None
-    #: ``module:Class`` of a cluster to start, and its options.
+    #: ``module:Class`` of a cluster to start.
     cluster: str | None = None
+    #: What that class is called with.
     options: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
     #: Workers of a cluster that is started; for a local one, processes or groups of threads.
     workers: int = 1
