@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,11 @@ import pytest
 
 from headwater import Workspace
 from headwater.errors import RequestError
-from headwater.request import RunOptions
 from headwater.record import StepRecord, read_text
+from headwater.request import RunOptions
 from headwater.run import RunResult
 from headwater.selection import Selection
+from headwater.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -151,6 +153,31 @@ def test_a_step_that_fails_twice_is_tried_again_with_growing_pauses(bench: Bench
     assert two - one >= 0.1
     assert four - three >= 0.2
     assert statuses(bench.run()) == {"flaky": "reused"}
+
+
+def test_after_a_passing_trouble_another_attempt_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush, troubles = Store.flush, iter([OSError("the disk is busy")])
+
+    def trouble(store: Store) -> None:
+        if threading.current_thread().name.startswith("headwater threads"):
+            for error in troubles:
+                raise error
+        flush(store)
+
+    monkeypatch.setattr(Store, "flush", trouble)
+    bench.write("""
+    @step
+    def one() -> int:
+        return 1
+
+    @pipeline
+    def main():
+        return one()
+    """)
+    result = bench.run("threads")
+    assert result.value("one") == 1
+    tried = [(attempt.attempt, attempt.fault) for attempt in result["one"].attempts]
+    assert tried == [(f"{result.run}/one/1", "transient"), (f"{result.run}/one/2", None)]
 
 
 def test_when_the_tries_are_used_up_the_last_failure_counts(bench: Bench) -> None:

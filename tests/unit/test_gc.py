@@ -13,8 +13,8 @@ from headwater.digest import canonical, digest_bytes
 from headwater.errors import RequestError
 from headwater.housekeeping import Policy, collect, keep, pin, pins, remove_runs, unkeep, unpin
 from headwater.index import Index
-from headwater.request import RunOptions
 from headwater.record import list_runs, new_run_id, read_record
+from headwater.request import RunOptions
 from headwater.store import open_store
 from headwater.trust import Keyring
 from headwater.workspace import Workspace
