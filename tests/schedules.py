@@ -257,7 +257,7 @@ class Oracle:
                 return F
             if lost > 5 or transient > 8 or full > 8:
                 return F
-            self.attempts[name] += fault in {*OWN, Fault.LOST, Fault.PREEMPTED}
+            self.attempts[name] += 1
         return F if spec.fails_run else A
 
 
@@ -306,8 +306,6 @@ class Simulation:
         event = self.past[place % len(self.past)]
         if isinstance(event, CancelRequested | Resumed):
             return
-        if isinstance(event, Failed) and self.live.get(event.step) == event.attempt:
-            return  # The same attempt was submitted again: nobody could tell its failure from the earlier one.
         if isinstance(event, Expanded | Refused | Reuse | Miss) and event in self.due:
             return
         assert self.scheduler.handle(event) == []

@@ -22,7 +22,7 @@ RunId: TypeAlias = str
 class Fault(StrEnum):
     """Why an attempt did not succeed; it decides what the engine does next."""
 
-    #: A passing trouble of the backend: the same attempt again, after a pause.
+    #: A passing trouble of the backend: a new attempt after a pause, not counted against the step.
     TRANSIENT = "transient"
     #: No room at the backend: as transient, after a longer pause.
     CAPACITY = "capacity"

@@ -1,4 +1,4 @@
-"""What a fault leads to: another attempt, the same one again after a pause, or the end of the step."""
+"""What a fault leads to: another attempt, perhaps after a pause, or the end of the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Tries:
     """The attempts that a step had."""
 
-    #: Number of the current attempt.
+    #: Number of the current attempt: whatever is submitted has a number of its own.
     attempt: int = 1
     #: Failures counted against the step's retries.
     failures: int = 0
@@ -47,11 +47,11 @@ def judge(tries: Tries, fault: Fault, retry: Retry, patience: Patience) -> Again
         case Fault.TRANSIENT:
             if tries.transients < patience.transient_times:
                 pause = _growing(patience.transient_seconds, 2, tries.transients, patience.transient_most)
-                again = Again(replace(tries, transients=tries.transients + 1), pause)
+                again = Again(replace(tries, attempt=tries.attempt + 1, transients=tries.transients + 1), pause)
         case Fault.CAPACITY:
             if tries.shortages < patience.capacity_times:
                 pause = _growing(patience.capacity_seconds, 2, tries.shortages, patience.capacity_most)
-                again = Again(replace(tries, shortages=tries.shortages + 1), pause)
+                again = Again(replace(tries, attempt=tries.attempt + 1, shortages=tries.shortages + 1), pause)
         case Fault.LOST | Fault.PREEMPTED:
             if tries.losses < patience.lost_times:
                 again = Again(replace(tries, attempt=tries.attempt + 1, losses=tries.losses + 1), 0)

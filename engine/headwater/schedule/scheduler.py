@@ -160,7 +160,7 @@ class Scheduler:
                 if _is_current(step, step.started):
                     self._succeed(step, value=event.value)
             case messages.Failed():
-                if step.phase is Phase.RUNNING and step.tries.attempt == event.attempt:
+                if _is_current(step, event.attempt):
                     self._fail(step, event)
             case _:
                 assert_never(event)
@@ -240,6 +240,7 @@ class Scheduler:
         if not dock.paused and dock.withdrawn is None:
             dock.paused = True
             self._books.ask(Pause(dock.name, reason))
+        step.tries = replace(step.tries, attempt=step.tries.attempt + 1)
         self._enqueue(step)
 
     def _rest(self, step: StepState, again: Again) -> None:
@@ -439,6 +440,4 @@ class Scheduler:
 
 
 def _is_current(step: StepState, attempt: int) -> bool:
-    # The success of an attempt that was given up for a moment (it rests, or queues to be submitted again) counts.
-    live = step.phase is Phase.RUNNING or step.phase is Phase.RESTING or step.phase is Phase.READY
-    return live and step.tries.attempt == attempt == step.started
+    return step.phase is Phase.RUNNING and step.tries.attempt == attempt

@@ -88,7 +88,7 @@ class Element:
 class Patience:
     """How long faults that are not the step's own are borne. The run loop may add jitter to a pause."""
 
-    #: How often one step is submitted again after a passing trouble.
+    #: How often one step is tried again after a passing trouble.
     transient_times: int = 8
     #: First and longest pause after a passing trouble; each is twice the one before.
     transient_seconds: float = 1.0
