@@ -58,14 +58,14 @@ def select_month(joined: pa.Table, month: int) -> pa.Table:
 
 
 @step
-def make_features(flights: pa.Table, *, late_after: int) -> pa.Table:
+def make_features(flights: pa.Table, *, holidays: list[date], late_after: int) -> pa.Table:
     """Make the model's numbers of one month: features, and whether the flight was more than so many minutes late."""
     minute_of_day = pc.add(pc.multiply(flights["hour"], 60), flights["minute"])
     made = {
         "origin": pc.index_in(flights["origin"], pa.array(origins())),
         "minute_of_day": minute_of_day,
         "weekday": pa.array([day.weekday() for day in days(flights)]),
-        "days_to_holiday": pa.array([days_to_holiday(day) for day in days(flights)]),
+        "days_to_holiday": pa.array([days_to_holiday(day, holidays) for day in days(flights)]),
         "plane_age": pc.subtract(2013, flights["built"]),
     }
     columns = {name: made[name] if name in made else flights[name] for name in FEATURES}
@@ -73,16 +73,8 @@ def make_features(flights: pa.Table, *, late_after: int) -> pa.Table:
     return table.append_column("late", pc.greater(flights["arr_delay"], late_after))
 
 
-def days_to_holiday(day: date) -> int:
+def days_to_holiday(day: date, holidays: list[date]) -> int:
     """Count the days to the nearest holiday, a week at most."""
-    holidays = [
-        date(2013, 1, 1),
-        date(2013, 5, 27),
-        date(2013, 7, 4),
-        date(2013, 9, 2),
-        date(2013, 11, 28),
-        date(2013, 12, 25),
-    ]
     return min(7, *(abs((day - holiday).days) for holiday in holidays))
 
 

