@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from headwater.backend import Attempt
 from headwater.expr import Either, Gather, Seq, parts, references, walk
+from headwater.run.outlook import outlook_of
 from headwater.schedule import Choice, Guard, StepSpec
 
 if TYPE_CHECKING:
@@ -107,6 +108,16 @@ class Job:
     def backend(self, node: Node) -> str | None:
         """Return the backend of a node; None for what the loop performs itself."""
         return backend_of(node, self.profile)
+
+    def outlook(self) -> Outlook:
+        """Return what the run has before it."""
+
+        def expected(node: Node) -> float | None:
+            if self.backend(node) is None:
+                return 0.0
+            return self.expected(f"{node.name}[0]" if node.over else node.name)
+
+        return outlook_of(self.graph.nodes.values(), expected, self.profile.concurrency or self.cores)
 
 
 def backend_of(node: Node, profile: Profile) -> str | None:

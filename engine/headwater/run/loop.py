@@ -21,7 +21,6 @@ from headwater.record import events as kinds
 from headwater.run import records
 from headwater.run.control import perform
 from headwater.run.job import attempt_of, element_needs, step_specs
-from headwater.run.outlook import outlook_of
 from headwater.run.places import Stop, failed
 from headwater.schedule import (
     Cancel,
@@ -103,7 +102,7 @@ class _Loop:
         """Go on until the scheduler says that the run is over."""
         job = self.job
         self.scheduler = Scheduler(step_specs(job), self._limits(), fail_fast=job.fail_fast)
-        job.view.started(job.run, job.pipeline, outlook_of(job))
+        job.view.started(job.run, job.pipeline, job.outlook())
         self._carry_out(self.scheduler.start())
         while self.status is None:
             for item in self.places.wait(self._deadline()):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from headwater.graph import predecessors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from headwater.run.job import Job
+    from headwater.graph import Node
     from headwater.types import StepName
 
 
@@ -49,18 +49,13 @@ class Progress:
     running: dict[StepName, float] = field(default_factory=dict[str, float])
 
 
-def outlook_of(job: Job) -> Outlook:
-    """Return what a run has before it."""
+def outlook_of(nodes: Iterable[Node], expected: Callable[[Node], float | None], lanes: int) -> Outlook:
+    """Return what a run of these nodes, in topological order, has before it; ``expected`` gives seconds."""
     stages = [
-        Stage(
-            node.name,
-            tuple(sorted(predecessors(node))),
-            0.0 if job.backend(node) is None else job.expected(f"{node.name}[0]" if node.over else node.name),
-            is_guarded=bool(node.guards),
-        )
-        for node in job.graph.nodes.values()
+        Stage(node.name, tuple(sorted(predecessors(node))), expected(node), is_guarded=bool(node.guards))
+        for node in nodes
     ]
-    return Outlook(stages, job.profile.concurrency or job.cores)
+    return Outlook(stages, lanes)
 
 
 def time_left(outlook: Outlook, progress: Progress, now: float) -> tuple[float, bool] | None:
