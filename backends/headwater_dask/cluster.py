@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -191,3 +192,5 @@ def _quieten() -> None:
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
     for name in {"distributed", "tornado.application", *names}:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # A cluster of the user's own kind may want a port that another one has; it takes a free one then.
+    warnings.filterwarnings("ignore", message=r"Port \d+ is already in use", category=UserWarning)

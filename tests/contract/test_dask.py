@@ -1,6 +1,8 @@
 """What is Dask's alone: its settings, its clusters, and what it would do silently."""
 
+import contextlib
 import dataclasses
+import socket
 import subprocess
 import sys
 import textwrap
@@ -85,6 +87,16 @@ def test_a_cluster_may_be_named_by_its_class(make, bench):
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     backend = make(cluster="distributed:LocalCluster", options=options)
     assert bench.value(run_all(backend, [bench.attempt("limit")])[0]) == 3
+
+
+def test_that_a_dashboards_port_is_taken_is_nobodys_trouble(make, bench):
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # taken by somebody else: as good
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        options = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+        backend = make(cluster="distributed:LocalCluster", options=options)
+        assert bench.value(run_all(backend, [bench.attempt("limit")])[0]) == 3  # a warning would be an error here
 
 
 @pytest.mark.parametrize(
