@@ -188,3 +188,34 @@ def test_the_engine_is_never_taken_from_a_bundle(install):
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("headwater.newer")
     assert importlib.import_module("headwater.bundle") is headwater.bundle
+
+
+def test_an_editable_install_is_found_by_what_its_installer_wrote(install, tmp_path, monkeypatch):
+    """Code below `src`, reached through a link: it is still the bundle's."""
+    from headwater.fingerprint.distributions import forget
+
+    top = unique("lib")
+    source = tmp_path / "elsewhere" / "src"
+    (source / top).mkdir(parents=True)
+    (source / top / "__init__.py").write_text("")
+    (source / top / "core.py").write_text("x = 'disk'\n")
+    (tmp_path / "link").symlink_to(source)
+    meta = tmp_path / "site" / "lib-1.0.dist-info"
+    meta.mkdir(parents=True)
+    (meta / "direct_url.json").write_text(
+        '{"url": "file://%s", "dir_info": {"editable": true}}' % (tmp_path / "elsewhere")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.syspath_prepend(str(tmp_path / "link"))
+    forget()
+    files = {f"pkg:lib/src/{top}/__init__.py": "", f"pkg:lib/src/{top}/core.py": "x = 'bundle'\n"}
+    install(files, places={})
+    module = importlib.import_module(f"{top}.core")
+    assert module.x == "bundle"
+    assert module.__file__ == str(source / top / "core.py")
+
+
+def test_an_editable_install_that_is_not_on_this_machine_comes_from_the_bundle(install):
+    top = unique("lib")
+    install({f"pkg:lib/src/{top}/__init__.py": "x = 'bundle'\n"}, places={})
+    assert importlib.import_module(top).x == "bundle"

@@ -22,6 +22,7 @@ from headwater.backend import Outcome, StepFailure
 from headwater.bundle import PROJECT, Bundle
 from headwater.types import Fault
 from headwater.worker.capture import Recorder, Routing
+from headwater.worker.importer import files_of
 from headwater.worker.loading import is_offered, loader_for, reads_of
 from headwater.worker.memos import Memos
 from headwater.worker.observe import Observer
@@ -146,20 +147,18 @@ class Here:
         project, code = self._context.project, self._code_of(bundle, store)
         with self._lock:
             if bundle not in self._reads:
-                self._reads[bundle] = (reads_of(bundle) or Observer(project=project), Memos(code))
+                reads = reads_of(bundle) or Observer(project=project)
+                reads.leave_out(code)
+                self._reads[bundle] = (reads, Memos(code))
             standing, memos = self._reads[bundle]
         return Place(label, project, extent=self._extent, code=code, standing=standing, cap=self._cap, memos=memos)
 
     def _code_of(self, digest: str, store: Store) -> Mapping[str, bytes]:
-        """Return the bundle's files of the project, by the names under which a step might open them."""
+        """Return the bundle's files, by the names under which a step might open them."""
         with self._lock:
             if digest not in self._code:
-                files = Bundle.decode(store.get(digest)).files
-                self._code[digest] = {
-                    str(Path(self._context.project, *name.split("/")[1:])): data
-                    for name, data in files.items()
-                    if name.startswith(f"{PROJECT}/")
-                }
+                places = {PROJECT: self._context.project}
+                self._code[digest] = files_of(Bundle.decode(store.get(digest)), places)
             return self._code[digest]
 
 

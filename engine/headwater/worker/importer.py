@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFin
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.bundle import MADE, PACKAGE
+from headwater.bundle import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,10 +51,9 @@ class BundleFinder(MetaPathFinder):
         self.roots: list[str] = []
         #: Entered while a module of the bundle is executed.
         self.around = around
+        found = places_of(bundle, places)
         for root in bundle.roots():
-            self._add_root(
-                bundle, root, places.get(root) or _place_of(bundle, root) or f"<bundle {digest[:12]}>/{root}"
-            )
+            self._add_root(bundle, root, found.get(root) or f"<bundle {digest[:12]}>/{root}")
 
     def _add_root(self, bundle: Bundle, root: str, place: str) -> None:
         self.roots.append(place)
@@ -68,6 +67,9 @@ class BundleFinder(MetaPathFinder):
             if relative.endswith(".py"):
                 while (path := os.path.dirname(path)) not in self._folders:  # noqa: PTH120
                     self._folders.add(path)
+        source = f"{place}{os.sep}src"  # modules are imported from there, too, as where the code was fingerprinted
+        if root.startswith(PACKAGE) and source in self._folders and f"{source}{os.sep}{_INIT}" not in self.files:
+            self.roots.append(source)
 
     def install(self) -> None:
         """Make this process import the bundle's code, and no other code from its roots."""
@@ -189,10 +191,20 @@ def _spec(fullname: str, loader: BundleLoader, *, is_package: bool) -> ModuleSpe
     return spec
 
 
+def places_of(bundle: Bundle, places: Mapping[str, str]) -> dict[str, str]:
+    """Return where the roots of a bundle lie on this machine: as ``places`` says, or where they are installed."""
+    installs = [root for root in bundle.roots() if root.startswith(PACKAGE) and root not in places]
+    if not installs:
+        return dict(places)
+    from headwater.fingerprint.distributions import local_installs
+
+    known = {f"{PACKAGE}{install.name}": str(install.base) for install in local_installs()}
+    found = {root: known.get(root) or _place_of(bundle, root) for root in installs}
+    return {**places, **{root: place for root, place in found.items() if place is not None}}
+
+
 def _place_of(bundle: Bundle, root: str) -> str | None:
-    """Find where an editable install lies on this machine, by one of its modules."""
-    if root == MADE or not root.startswith(PACKAGE):
-        return None
+    """Find where a package lies on this machine whose installer left no word of it, by one of its modules."""
     for name in sorted(bundle.files):
         holder, _, relative = name.partition("/")
         if holder == root and relative.endswith(".py") and relative.count("/") <= 1:
@@ -201,6 +213,13 @@ def _place_of(bundle: Bundle, root: str) -> str | None:
             if spec is not None and spec.origin and spec.origin.endswith(os.sep + relative.replace("/", os.sep)):
                 return spec.origin[: -len(relative) - 1]
     return None
+
+
+def files_of(bundle: Bundle, places: Mapping[str, str]) -> dict[str, bytes]:
+    """Return path → bytes of a bundle's files, of those roots that lie on this machine."""
+    found = places_of(bundle, places)
+    split = ((name.partition("/"), data) for name, data in bundle.files.items())
+    return {str(Path(found[root], relative)): data for (root, _, relative), data in split if root in found}
 
 
 def _is_below(place: str, root: str) -> bool:

@@ -61,6 +61,8 @@ class Observer:
         self._made: set[str] = set()
         #: What files that the step added to were before: identity and value.
         self._before: dict[str, tuple[Identity, str]] = {}
+        #: What was opened only to import it.
+        self._imported: set[str] = set()
         self._busy: set[int] = set()
 
     def opened(
@@ -73,10 +75,14 @@ class Observer:
         place = _absolute(path)
         if place is None or flags & getattr(os, "O_DIRECTORY", 0):
             return
-        if (is_import or is_shown) and place in self._code:
+        if (is_import or is_shown) and self._is_code(place):
             return
         if is_import and _is_below(place, _with_real((self._project,))):  # the project's code: fingerprinted
             return
+        if is_import and place not in self._reads:
+            self._imported.add(place)
+        elif not is_import:
+            self._imported.discard(place)
         is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
         identity = _identity(place)
         if identity is not None and not flags & os.O_TRUNC and flags & os.O_ACCMODE == os.O_WRONLY:
@@ -137,6 +143,13 @@ class Observer:
                 self._reads[place] = identity
                 self._values[place] = other._values[place]
 
+    def leave_out(self, code: Collection[str]) -> None:
+        """Forget that files were imported which turn out to be code of the bundle: they are fingerprinted."""
+        for place in self._imported:
+            if place in code or os.path.realpath(place) in code:
+                self._reads.pop(place, None)
+                self._values.pop(place, None)
+
     def is_current(self) -> bool:
         """Tell whether everything that was read is still as it was."""
         return all(_identity(place) == identity for place, identity in self._reads.items())
@@ -170,6 +183,9 @@ class Observer:
             return ABSENT
         value = value_of(Path(place))
         return value if _identity(place) == identity else UNSTABLE
+
+    def _is_code(self, place: str) -> bool:
+        return place in self._code or os.path.realpath(place) in self._code
 
     def _is_known(self, place: str, identity: Identity | None) -> bool:
         """Tell whether a path is no undeclared file: environment, input, store, or made by the step."""
