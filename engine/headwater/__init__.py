@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from headwater.author.pipeline import pipeline as pipeline
     from headwater.author.step import command as command
     from headwater.author.step import step as step
+    from headwater.request import RunOptions as RunOptions
+    from headwater.run import RunResult as RunResult
+    from headwater.selection import Selection as Selection
+    from headwater.types import Fault as Fault
     from headwater.types import Resources as Resources
     from headwater.types import Retry as Retry
     from headwater.workspace import Workspace as Workspace
@@ -31,9 +35,13 @@ if TYPE_CHECKING:
 #: Public name → the module that holds it; imported when first asked for (PEP 562).
 _HOMES = {
     "Dir": "artifacts",
+    "Fault": "types",
     "File": "artifacts",
     "Resources": "types",
     "Retry": "types",
+    "RunOptions": "request",
+    "RunResult": "run",
+    "Selection": "selection",
     "Workspace": "workspace",
     "all_of": "author.control",
     "any_of": "author.control",
@@ -54,9 +62,13 @@ _HOMES = {
 
 __all__ = [
     "Dir",
+    "Fault",
     "File",
     "Resources",
     "Retry",
+    "RunOptions",
+    "RunResult",
+    "Selection",
     "Workspace",
     "__version__",
     "all_of",
