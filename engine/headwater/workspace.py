@@ -319,13 +319,17 @@ class Workspace:
         return [change.text for change in compare(before, after)]
 
     def lineage(
-        self, thing: str, step: str | None = None, *, downstream: bool = False, depth: int | None = None
+        self, thing: str, step: str | None = None, *, downstream: bool | None = None, depth: int | None = None
     ) -> Lineage:
-        """Trace a run, a step of it (also ``RUN/STEP``), a file, or an artifact by how its digest begins."""
+        """Trace a run, a step of it (also ``RUN/STEP``), a file, or an artifact by how its digest begins.
+
+        Unless it is said which way: a file that steps read downstream, as nothing is above it, all else upstream.
+        """
         from headwater import lineage
 
-        trace = lineage.downstream if downstream else lineage.upstream
-        return trace(self.index, self._start(thing, step), depth=depth)
+        start = self._start(thing, step)
+        is_down = start.kind == "file" if downstream is None else downstream
+        return (lineage.downstream if is_down else lineage.upstream)(self.index, start, depth=depth)
 
     def _start(self, thing: str, step: str | None) -> Start:
         from headwater import lineage
@@ -336,19 +340,20 @@ class Workspace:
             return lineage.of_step(record.run, step_of(record, step or inner).step)
         if self._is_run(thing):
             return lineage.of_run(self.find_run(thing))
-        for label in (thing, str(Path(thing).absolute()), self._relative(thing)):
-            if self.index.file_users(label):
-                return lineage.of_file(label)
-        return lineage.of_artifact(self.find_digest(thing))
+        labels = lineage.file_labels(self.index, thing, self.project.root)
+        if labels:
+            return lineage.of_file(*labels)
+        return lineage.of_artifact(self._made_as(Path(thing)) or self.find_digest(thing))
+
+    def _made_as(self, path: Path) -> str | None:
+        """Return the digest of the artifact that a file on this disk is a copy of, if it is of one."""
+        digest = self.opened.sources.digest(path) if path.is_file() else ""
+        return digest if digest and self.index.uses(digest) else None
 
     def _is_run(self, text: str) -> bool:
         from headwater.record import list_runs
 
         return text == "latest" or (len(text) > 7 and any(run.startswith(text) for run in list_runs(self.store)))
-
-    def _relative(self, path: str) -> str:
-        full = Path(path).absolute()
-        return full.relative_to(self.project.root).as_posix() if full.is_relative_to(self.project.root) else path
 
     def find_digest(self, text: str) -> str:
         """Return the digest of the one artifact that some runs made or used and that begins so."""

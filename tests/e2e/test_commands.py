@@ -106,6 +106,28 @@ def test_lineage(ran: Project) -> None:
     digest = ran.hw("show", first, "--json").json["steps"][0]["outputs"]["result"]["digest"]
     assert "read in" in ran.hw("lineage", digest[:12]).out
     assert ran.hw("lineage", first, "--up", "--down").status == 2
+    assert "scale: parameter scale = 1" in ran.hw("lineage", first, "table").out
+    assert "parameter source = data.csv" in up
+
+
+def test_lineage_of_files(ran: Project, tmp_path: Path) -> None:
+    """A file is named by its path, however the run was told of it; a copy of a result by its content."""
+    first = runs(ran)[0]
+    down = ran.hw("lineage", "data.csv").out
+    assert f"source: read in {first}" in down
+    assert ran.hw("lineage", str(ran.folder / "data.csv")).out == down
+    assert ran.hw("lineage", "../project/data.csv").out == down
+    assert ran.hw("lineage", "data.csv", "--down").out == down
+    assert ran.hw("lineage", "data.csv", "--up").out.splitlines() == ["data.csv"]
+    copy = Project(tmp_path / "project")
+    shutil.copytree(ran.folder, copy.folder, ignore=shutil.ignore_patterns(".headwater"))
+    (tmp_path / "other.csv").write_text("value\n8\n")
+    assert copy.hw("run", "pipeline.py", "source=../other.csv").status == 0
+    assert copy.hw("lineage", "../other.csv").out == copy.hw("lineage", "other.csv").out != ""
+    assert "page in" in copy.hw("lineage", str(tmp_path / "other.csv")).out
+    assert copy.hw("get", "latest", "page", "-o", "mine.txt").status == 0
+    assert "result: page in" in copy.hw("lineage", "mine.txt").out
+    assert "nothing in this store is called 'nonesuch.csv'" in copy.hw("lineage", "nonesuch.csv").err
 
 
 def test_get(ran: Project, tmp_path: Path) -> None:

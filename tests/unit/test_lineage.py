@@ -9,7 +9,18 @@ import pytest
 from headwater.digest import digest_bytes
 from headwater.errors import RequestError
 from headwater.index import Index
-from headwater.lineage import as_dot, as_text, diff, diff_text, downstream, of_artifact, of_file, of_step, upstream
+from headwater.lineage import (
+    as_dot,
+    as_text,
+    diff,
+    diff_text,
+    downstream,
+    file_labels,
+    of_artifact,
+    of_file,
+    of_step,
+    upstream,
+)
 from headwater.record import new_run_id, read_record
 from headwater.store import open_store
 from headwater.trust import Keyring
@@ -80,7 +91,7 @@ def test_upstream_of_a_step(runs):
     found = upstream(runs.index, of_step(run, "score"))
     assert labels(found, "step") == {f"{step} in {run}" for step in ("score", "fit", "load")}
     assert labels(found, "file") == {"data/a.csv", "data/b.csv"}
-    assert labels(found, "parameter") == {"rate"}
+    assert labels(found, "parameter") == {"parameter rate"}
     assert labels(found, "code") == {"code " + "c" * 12, "code " + "d" * 12}
     edges = {(edge.source.partition(":")[0], edge.target.partition(":")[0], edge.name) for edge in found.edges}
     assert edges == {
@@ -119,6 +130,34 @@ def test_downstream_follows_the_recorded_source(runs):
         f"bytes {digest_bytes(body)[:12]}" for body in (b"rows", b"model", b"0.9")
     }
     assert f"load in {run}" in labels(downstream(runs.index, of_file("data/a.csv")), "step")
+
+
+def test_a_parameter_of_equal_content_came_from_no_step(runs):
+    scribe = runs.begin()
+    did(scribe, "one", b"1", {})
+    did(scribe, "fit", b"model", {"depth": [{"parameter": "depth", "digest": digest_bytes(b"1")}]})
+    scribe.end()
+    runs.index.refresh()
+    assert labels(downstream(runs.index, of_step(scribe.run, "one")), "step") == {f"one in {scribe.run}"}
+
+
+def test_a_file_is_found_however_it_is_named(runs, tmp_path):
+    daily(runs)
+    scribe = runs.begin()
+    did(scribe, "again", b"x", {"path": [{"file": f"{tmp_path}/data/a.csv", "digest": "a" * 64}]})
+    did(scribe, "third", b"y", {}, observed={"project:other/a.csv": "b" * 64})
+    scribe.end()
+    runs.index.refresh()
+    both = (f"{tmp_path}/data/a.csv", "data/a.csv")
+    assert file_labels(runs.index, "data/a.csv", tmp_path) == both
+    assert file_labels(runs.index, f"{tmp_path}/data/a.csv", tmp_path) == both
+    assert file_labels(runs.index, "other/a.csv", tmp_path) == ("project:other/a.csv",)
+    assert file_labels(runs.index, "b.csv", tmp_path) == ("data/b.csv",)
+    assert file_labels(runs.index, "c.csv", tmp_path) == ()
+    with pytest.raises(RequestError, match="several files"):
+        file_labels(runs.index, "a.csv", tmp_path)
+    found = downstream(runs.index, of_file(*both))
+    assert {"load", "again"} <= {node.facts.get("step") for node in found.nodes.values()}
 
 
 def test_a_reused_step_points_to_the_original_run(runs):

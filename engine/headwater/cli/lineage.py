@@ -1,9 +1,9 @@
 """Trace what something was made from, or what was made from it.
 
-hw lineage report.html             # a file that a step read, or how an artifact's digest begins
-hw lineage RUN train               # a step; RUN/train is the same
-hw lineage data.csv --down         # everything that came out of a file
-hw lineage RUN --dot | dot -Tsvg > run.svg
+hw lineage latest train            # a step; latest/train is the same
+hw lineage report.html             # a copy of what some step made; or how an artifact's digest begins
+hw lineage data.csv                # a file that steps read: what was made from it
+hw lineage latest --dot | dot -Tsvg > run.svg
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "thing", metavar="WHAT", nargs="?", default="latest", help="a run, RUN/STEP, a file, or an artifact's digest"
+        "thing",
+        metavar="WHAT",
+        nargs="?",
+        default="latest",
+        help="a run (default: the latest), RUN/STEP, a file, a digest",
     )
     parser.add_argument("step", metavar="STEP", nargs="?", help="a step, when WHAT is a run")
-    parser.add_argument("--down", action="store_true", help="what was made from it, instead of what it was made from")
-    parser.add_argument("--up", action="store_true", help="what it was made from: the default")
+    parser.add_argument("--down", action="store_true", help="what was made from it: the default for a file")
+    parser.add_argument("--up", action="store_true", help="what it was made from: else the default")
     parser.add_argument("--depth", metavar="N", type=int, help="only so many steps away")
     parser.add_argument("--dot", action="store_true", help="print a graph for Graphviz")
     options.add_json(parser)
@@ -38,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if args.up and args.down:
         raise RequestError("a trace goes up or down", hint="name one of --up and --down")
     workspace = options.workspace(args, create=False)
-    found = workspace.lineage(args.thing, args.step, downstream=args.down, depth=args.depth)
+    direction = args.down if args.up or args.down else None
+    found = workspace.lineage(args.thing, args.step, downstream=direction, depth=args.depth)
     if args.json:
         options.print_json(found.document())
     else:

@@ -267,6 +267,10 @@ class Index:
         """Return the executions of steps that read a file."""
         return [(use.run, use.step) for use in self._uses("where role = 'file' and name = ?", [label])]
 
+    def file_labels(self) -> Sequence[str]:
+        """Return the labels of all files that steps read."""
+        return [str(name) for (name,) in self._rows("select distinct name from use where role = 'file' order by name")]
+
     def _uses(self, where: str, arguments: Sequence[object]) -> Sequence[Use]:
         query = f"select run, step, role, name, digest from use {where} order by run, step, role, name, digest"  # noqa: S608
         return [

@@ -7,25 +7,29 @@ that its trace came from: the original run is named, and the graph goes on from 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from headwater.digest import canonical, is_digest
 from headwater.errors import RequestError
-from headwater.key import compare_parts
+from headwater.expr import Const, describe
+from headwater.observed import path_of
 from headwater.types import StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headwater.digest import Digest, Json
     from headwater.index import Index
-    from headwater.record import RunRecord, StepRecord
+    from headwater.record import StepRecord
     from headwater.types import RunId, StepName
 
 Kind: TypeAlias = Literal["artifact", "step", "file", "parameter", "code", "run"]
 _SHORT = 12
+#: A parameter's value is shown up to so many characters.
+_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Start:
     digest: Digest = ""
     run: RunId = ""
     step: StepName = ""
-    path: str = ""
+    #: Labels under which steps recorded one file.
+    labels: tuple[str, ...] = ()
 
 
 def of_artifact(digest: Digest) -> Start:
@@ -90,7 +95,7 @@ def of_artifact(digest: Digest) -> Start:
 
 
 def of_step(run: RunId, step: StepName) -> Start:
-    """Begin with what one run did about a step."""
+    """Begin with what one run did about a step; about a map: about each of its elements."""
     return Start("step", run=run, step=step)
 
 
@@ -99,9 +104,42 @@ def of_run(run: RunId) -> Start:
     return Start("run", run=run)
 
 
-def of_file(path: str) -> Start:
-    """Begin with a source file, by the label under which steps recorded it."""
-    return Start("file", path=path)
+def of_file(*labels: str) -> Start:
+    """Begin with a source file, by the labels under which steps recorded it."""
+    return Start("file", labels=labels)
+
+
+def file_labels(index: Index, text: str, project: Path) -> tuple[str, ...]:
+    """Return the labels under which steps recorded a file; none if there is no such file.
+
+    ``text`` is its path, relative to the working directory or to the project, or else how its path ends. Raises
+    RequestError where the paths of several files end so.
+    """
+    places = {label: _place(label, project) for label in index.file_labels()}
+    wanted = {*map(_normal, (Path(text).absolute(), project / text)), Path(text).expanduser().resolve()}
+    exact = tuple(label for label, place in places.items() if label == text or place in wanted)
+    if exact:
+        return exact
+    parts = Path(text).parts
+    ending = {label: place for label, place in places.items() if place.parts[-len(parts) :] == parts} if parts else {}
+    if len(set(ending.values())) > 1:
+        raise RequestError(
+            f"steps read several files {text!r}",
+            facts={"found": "\n".join(sorted({str(place) for place in ending.values()}))},
+            hint="name one of them by its path",
+        )
+    return tuple(ending)
+
+
+def _place(label: str, project: Path) -> Path:
+    """Return where the file of a label lies: labels of inputs are paths as they were given, others say their kind."""
+    if label.startswith(("project:", "file:")):
+        return path_of(label, str(project))
+    return Path(label) if "://" in label else _normal(project / label)
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
 
 
 def upstream(index: Index, start: Start, *, depth: int | None = None) -> Lineage:
@@ -122,6 +160,7 @@ class _Graph:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[Edge, None] = {}
         self._records: dict[tuple[RunId, StepName], StepRecord | None] = {}
+        self._params: dict[RunId, Mapping[str, Json]] = {}
 
     def add(self, node: Node) -> str:
         self.nodes.setdefault(node.id, node)
@@ -129,6 +168,13 @@ class _Graph:
 
     def link(self, source: str, target: str, name: str) -> None:
         self.edges.setdefault(Edge(source, target, name))
+
+    def params(self, run: RunId) -> Mapping[str, Json]:
+        """Return the parameters of a run."""
+        if run not in self._params:
+            found = self.index.run(run)
+            self._params[run] = {} if found is None else found.params
+        return self._params[run]
 
     def record(self, run: RunId, step: StepName) -> StepRecord | None:
         """Return the execution that stands behind a step: its own, or the one whose trace it reused."""
@@ -144,7 +190,7 @@ class _Graph:
 
 def _walk(index: Index, start: Start, direction: Literal["upstream", "downstream"], depth: int | None) -> Lineage:
     graph = _Graph(index)
-    root, first = _begin_run(graph, start.run, direction) if start.kind == "run" else _begin(graph, start)
+    root, first = _begin_run(graph, start.run, direction) if start.kind == "run" else _begin(graph, start, direction)
     expand: Callable[[_Graph, str], Iterator[str]] = _above if direction == "upstream" else _below
     waiting = deque((node, 0) for node in first)
     seen = set(first)
@@ -160,7 +206,7 @@ def _walk(index: Index, start: Start, direction: Literal["upstream", "downstream
     return Lineage(root, direction, graph.nodes, list(graph.edges))
 
 
-def _begin(graph: _Graph, start: Start) -> tuple[str, Sequence[str]]:
+def _begin(graph: _Graph, start: Start, direction: str) -> tuple[str, Sequence[str]]:
     if start.kind == "artifact":
         uses = graph.index.uses(start.digest)
         if not uses:
@@ -171,12 +217,26 @@ def _begin(graph: _Graph, start: Start) -> tuple[str, Sequence[str]]:
         if record is None:
             raise RequestError(f"run {start.run} has no step {start.step!r}", hint=f"see: hw show {start.run}")
         root = graph.add(_step(record))
+        if record.elements:
+            return root, _begin_map(graph, root, record, direction)
     else:
-        users = graph.index.file_users(start.path)
-        if not users:
-            raise RequestError(f"no step is recorded to have read {start.path!r}", hint="name it as `hw why` does")
-        root = graph.add(Node(f"file:{start.path}", "file", start.path, {"path": start.path}))
+        if not any(map(graph.index.file_users, start.labels)):
+            raise RequestError(f"no step is recorded to have read {start.labels}", hint="name it as `hw why` does")
+        first, *others = start.labels
+        facts: dict[str, Json] = {"path": _shown(first), "labels": [first, *others]}
+        root = graph.add(Node(f"file:{first}", "file", _shown(first), facts))
     return root, [root]
+
+
+def _begin_map(graph: _Graph, root: str, record: StepRecord, direction: str) -> Sequence[str]:
+    """Begin with the elements of a map: it has neither inputs nor outputs of its own."""
+    first: list[str] = []
+    for name in record.elements or ():
+        element = graph.record(record.run, name)
+        if element is not None:
+            first.append(graph.add(_step(element)))
+            graph.link(*((first[-1], root) if direction == "upstream" else (root, first[-1])), "")
+    return first
 
 
 def _begin_run(graph: _Graph, run: RunId, direction: str) -> tuple[str, Sequence[str]]:
@@ -235,18 +295,13 @@ def _inputs(graph: _Graph, node: str, record: StepRecord) -> Iterator[str]:
 
 def _source(graph: _Graph, node: str, record: StepRecord, argument: str, source: Mapping[str, Json]) -> Iterator[str]:
     digest = str(source.get("digest", ""))
-    if "parameter" in source:
-        name = str(source["parameter"])
-        facts = {"name": name, "digest": digest}
-        graph.link(
-            graph.add(Node(f"parameter:{name}:{digest}", "parameter", name, cast("dict[str, Json]", facts))),
-            node,
-            argument,
-        )
     if "file" in source:
-        graph.link(graph.add(_file(str(source["file"]), digest)), node, argument)
+        file = graph.add(_file(str(source["file"]), digest))
+        graph.link(file, node, argument)
+        if "parameter" in source:
+            graph.link(graph.add(_parameter(graph, record, argument, source)), file, "")
     elif "parameter" in source:
-        return
+        graph.link(graph.add(_parameter(graph, record, argument, source)), node, argument)
     elif "step" in source:
         maker = graph.record(record.run, str(source["step"]))
         output = str(source.get("output", ""))
@@ -257,6 +312,23 @@ def _source(graph: _Graph, node: str, record: StepRecord, argument: str, source:
             yield _made(graph, maker, output, artifact)
     elif digest:
         graph.link(graph.add(_artifact(digest, {})), node, argument)
+
+
+def _parameter(graph: _Graph, record: StepRecord, argument: str, source: Mapping[str, Json]) -> Node:
+    """Return a parameter as a step got it: a map's element gets one of its values, a condition a verdict on it."""
+    name, digest = str(source["parameter"]), str(source.get("digest", ""))
+    tree = record.trees.get(argument)
+    is_whole = len(record.inputs.get(argument, ())) == 1 and argument != "condition"
+    facts: dict[str, Json] = {"name": name, "digest": digest}
+    if is_whole and isinstance(tree, dict) and "value" in tree:
+        facts["value"] = tree["value"]
+    else:
+        params = graph.params(record.run)
+        if name in params:
+            facts["value"] = params[name]
+    text = f" = {describe(Const(facts['value']))}" if "value" in facts else ""
+    label = f"parameter {name}{text}"
+    return Node(f"parameter:{name}:{digest}", "parameter", label[:_VALUE] + ("…" if label[_VALUE:] else ""), facts)
 
 
 def _files(record: StepRecord) -> Mapping[str, str]:
@@ -276,9 +348,16 @@ def _below(graph: _Graph, node: str) -> Iterator[str]:
     elif found.kind == "artifact":
         yield from _users(graph, node, str(found.facts["digest"]))
     elif found.kind == "file":
-        for run, step in graph.index.file_users(str(found.facts["path"])):
-            if (record := graph.record(run, step)) is not None:
-                yield _used(graph, node, record, "")
+        for label in cast("list[str]", found.facts.get("labels") or [found.facts["path"]]):
+            for run, step in graph.index.file_users(label):
+                if (record := graph.record(run, step)) is not None:
+                    yield _used(graph, node, record, _argument(record, label))
+
+
+def _argument(record: StepRecord, file: str) -> str:
+    """Return the argument by which a step was given a file; "" where it opened it by itself."""
+    sources = record.inputs.items()
+    return next((name for name, found in sources if any(one.get("file") == file for one in found)), "")
 
 
 def _users(graph: _Graph, node: str, digest: Digest) -> Iterator[str]:
@@ -291,11 +370,11 @@ def _users(graph: _Graph, node: str, digest: Digest) -> Iterator[str]:
 def _is_from(graph: _Graph, artifact: str, record: StepRecord, argument: str) -> bool:
     """Tell whether an input came from a maker of the artifact in this graph, not from another with equal content."""
     makers = {edge.source for edge in graph.edges if edge.target == artifact}
-    named = [
-        graph.record(record.run, str(source["step"])) for source in record.inputs.get(argument, ()) if "step" in source
-    ]
-    sources = {_step(maker).id for maker in named if maker is not None}
-    return not makers or not sources or not makers.isdisjoint(sources)
+    if not makers or argument not in record.inputs:
+        return True
+    # A parameter or a constant of equal content did not come from the maker either.
+    named = [graph.record(record.run, str(source["step"])) for source in record.inputs[argument] if "step" in source]
+    return not makers.isdisjoint(_step(maker).id for maker in named if maker is not None)
 
 
 def _used(graph: _Graph, node: str, record: StepRecord, argument: str) -> str:
@@ -319,180 +398,14 @@ def _step(record: StepRecord) -> Node:
         "seconds": record.seconds,
         "time": record.finished,
     }
-    return Node(f"step:{record.run}/{record.step}", "step", f"{record.step} in {record.run}", facts)
+    count = f", {len(record.elements)} elements" if record.elements else ""
+    return Node(f"step:{record.run}/{record.step}", "step", f"{record.step} in {record.run}{count}", facts)
 
 
 def _file(label: str, digest: str) -> Node:
-    return Node(f"file:{label}:{digest}", "file", label, {"path": label, "digest": digest})
+    return Node(f"file:{label}:{digest}", "file", _shown(label), {"path": _shown(label), "digest": digest})
 
 
-# ------------------------------------------------------------------------------------------------------------ pictures
-
-
-def as_text(lineage: Lineage) -> str:
-    """Draw a graph as an indented tree, from its root on; what was drawn before is only named."""
-    following: dict[str, list[tuple[str, str]]] = {}
-    for edge in lineage.edges:
-        if lineage.direction == "upstream":
-            following.setdefault(edge.target, []).append((edge.source, edge.name))
-        else:
-            following.setdefault(edge.source, []).append((edge.target, edge.name))
-    lines: list[str] = []
-    drawn: set[str] = set()
-    waiting: list[tuple[str, str, int]] = [(lineage.root, "", 0)]
-    while waiting:
-        node, name, depth = waiting.pop()
-        below = following.get(node, [])
-        again = node in drawn and bool(below)
-        title = f"{name}: " if name else ""
-        lines.append(f"{'  ' * depth}{title}{lineage.nodes[node].label}{'  (above)' if again else ''}")
-        if not again:
-            drawn.add(node)
-            waiting.extend((other, label, depth + 1) for other, label in reversed(below))
-    return "\n".join(lines) + "\n"
-
-
-_SHAPES: Mapping[Kind, str] = {
-    "artifact": "ellipse",
-    "step": "box",
-    "file": "note",
-    "parameter": "diamond",
-    "code": "component",
-    "run": "tab",
-}
-
-
-def as_dot(lineage: Lineage) -> str:
-    """Draw a graph in the DOT language of Graphviz."""
-    lines = ["digraph lineage {", "  rankdir=LR;"]
-    lines += [
-        f"  {_quoted(node.id)} [label={_quoted(node.label)}, shape={_SHAPES[node.kind]}];"
-        for node in lineage.nodes.values()
-    ]
-    lines += [
-        f"  {_quoted(edge.source)} -> {_quoted(edge.target)} [label={_quoted(edge.name)}];" for edge in lineage.edges
-    ]
-    return "\n".join([*lines, "}"]) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-# ---------------------------------------------------------------------------------------------------------- difference
-
-
-@dataclass(frozen=True, slots=True)
-class StepDifference:
-    """One step that two runs did not do alike."""
-
-    step: StepName
-    #: Status in the first and in the second run; "" where it does not occur.
-    statuses: tuple[str, str]
-    #: Parts of the key that differ: {part, name, old, new}.
-    parts: Sequence[Mapping[str, Json]]
-    #: Outputs that differ: name → digests in the first and in the second run, "" where there is none.
-    outputs: Mapping[str, tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How two runs differ."""
-
-    runs: tuple[RunId, RunId]
-    #: Facts of the runs that differ: status, definition, bundle, …
-    facts: Mapping[str, tuple[Json, Json]]
-    #: Parameters that differ.
-    params: Mapping[str, tuple[Json, Json]]
-    #: Steps whose key parts or outputs differ, or that only one of them has.
-    steps: Sequence[StepDifference]
-
-    def document(self) -> dict[str, Json]:
-        """Return the difference as JSON."""
-        return {
-            "runs": list(self.runs),
-            "facts": {name: list(pair) for name, pair in self.facts.items()},
-            "params": {name: list(pair) for name, pair in self.params.items()},
-            "steps": [
-                {
-                    "step": one.step,
-                    "statuses": list(one.statuses),
-                    "parts": [dict(part) for part in one.parts],
-                    "outputs": {name: list(pair) for name, pair in one.outputs.items()},
-                }
-                for one in self.steps
-            ],
-        }
-
-
-_COMPARED = ("status", "definition", "version", "bundle", "profile", "environment")
-
-
-def diff(old: RunRecord, new: RunRecord) -> Difference:
-    """Return how two runs differ. That one reused what the other ran is no difference in itself."""
-    before = {**old.facts, "status": old.status.value}
-    after = {**new.facts, "status": new.status.value}
-    names = [*old.steps, *(name for name in new.steps if name not in old.steps)]
-    steps = [_step_difference(name, old.steps.get(name), new.steps.get(name)) for name in names]
-    return Difference(
-        runs=(old.run, new.run),
-        facts={name: (before.get(name), after.get(name)) for name in _COMPARED if before.get(name) != after.get(name)},
-        params=_pairs(old.params, new.params),
-        steps=[one for one in steps if one is not None],
-    )
-
-
-def _pairs(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
-    names: Iterable[str] = sorted(old.keys() | new.keys())
-    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
-
-
-_DONE = {StepStatus.RAN, StepStatus.REUSED}
-
-
-def _step_difference(name: StepName, old: StepRecord | None, new: StepRecord | None) -> StepDifference | None:
-    changes = compare_parts(old.parts, new.parts) if old is not None and new is not None else []
-    outputs = {
-        output: (str(pair[0] or ""), str(pair[1] or ""))
-        for output, pair in _pairs(_digests(old), _digests(new)).items()
-    }
-    statuses = ("" if old is None else old.status.value, "" if new is None else new.status.value)
-    alike = statuses[0] == statuses[1] or (old is not None and new is not None and {old.status, new.status} <= _DONE)
-    if alike and not changes and not outputs:
-        return None
-    parts = [{"part": one.part, "name": one.name, "old": one.old, "new": one.new} for one in changes]
-    return StepDifference(name, statuses, parts, outputs)
-
-
-def _digests(record: StepRecord | None) -> Mapping[str, Json]:
-    outputs = record.outputs if record is not None else {}
-    return {name: document["digest"] for name, document in outputs.items() if isinstance(document, dict)}
-
-
-def diff_text(difference: Difference) -> str:
-    """Say in lines how two runs differ."""
-    lines = [f"{difference.runs[0]}  →  {difference.runs[1]}"]
-    for name, (old, new) in difference.facts.items():
-        lines.append(f"  {name}: {_brief(old)} → {_brief(new)}")
-    for name, (old, new) in difference.params.items():
-        lines.append(f"  parameter {name}: {_brief(old)} → {_brief(new)}")
-    for step in difference.steps:
-        old_status, new_status = (status or "not there" for status in step.statuses)
-        lines.append(f"  {step.step}: {old_status} → {new_status}")
-        for part in step.parts:
-            title = f"{part['part']} {part['name']}".strip()
-            lines.append(f"    {title}: {_brief(part['old'])} → {_brief(part['new'])}")
-        for name, pair in step.outputs.items():
-            lines.append(f"    output {name}: {_brief(pair[0])} → {_brief(pair[1])}")
-    if len(lines) == 1:
-        lines.append("  no difference")
-    return "\n".join(lines) + "\n"
-
-
-def _brief(value: Json) -> str:
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, str):
-        return value[:_SHORT] if is_digest(value) else value
-    text = canonical(value).decode()
-    return text if len(text) <= 60 else text[:57] + "…"
+def _shown(label: str) -> str:
+    """Return a file's path without the word that says how it was recorded."""
+    return label.removeprefix("project:").removeprefix("file:")
