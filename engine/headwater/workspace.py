@@ -96,8 +96,10 @@ class Workspace:
 
     @property
     def index(self) -> Index:
-        """The look-up side of the store's runs, as of its first use."""
-        return self.opened.index
+        """The look-up side of the store's runs, as of now."""
+        index = self.opened.index
+        index.refresh()  # a notebook's workspace outlives runs, its own and those of others
+        return index
 
     @property
     def keyring(self) -> Keyring:
