@@ -152,7 +152,7 @@ class Outcome:
     #: Output name → artifact document, when it succeeded.
     outputs: Mapping[str, Json] | None
     failure: StepFailure | None = None
-    #: Undeclared files that the step opened: label → digest (``"absent"`` where there was none).
+    #: Undeclared files and variables that the step used: label → digest (``"absent"`` where there was none).
     observed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     worker: str = ""
     #: Wall time of the body in seconds, and when it began and ended (seconds since the epoch).

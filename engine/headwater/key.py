@@ -1,7 +1,7 @@
 """Everything that a step's result depends on, part by part, in typed canonical form.
 
 A *base* is the digest of the declared parts: code, inputs, outputs, environment. A *key* is the base together with the
-files that the step was seen to open without declaring them. Equal keys are interchangeable: no time, path, host, user
+files and variables that the step was seen to use without declaring them. Equal keys are interchangeable: no time, path, host, user
 or run id enters one.
 """
 
@@ -64,7 +64,7 @@ class KeyParts:
 
 
 def key_of(base: Digest, observed: Mapping[str, str]) -> Digest:
-    """Return the key: the base, and what undeclared files held (label → digest)."""
+    """Return the key: the base, and what undeclared files and variables held (label → digest)."""
     return base if not observed else digest_of([SCHEME, base, dict(observed)])
 
 

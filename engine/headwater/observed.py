@@ -1,30 +1,39 @@
-"""Labels of files that a step was seen to open without declaring them, and what those files hold now.
+"""Labels of what a step was seen to use without declaring it, and what that holds now.
 
-A label is ``project:<relative posix path>`` or ``file:<absolute path>``; a value is the digest of the content,
-``absent`` where there is nothing, ``listing:<digest>`` for the names in a folder. A file that changed while the step
-ran has the value ``unstable``, which is the value of no file: such a step runs again.
+The label of a file is ``project:<relative posix path>`` or ``file:<absolute path>``; its value is the digest of the
+content, ``absent`` where there is nothing, ``listing:<digest>`` for the names in a folder. A file that changed while
+the step ran has the value ``unstable``, which is the value of no file: such a step runs again.
+
+The label of an environment variable is ``env:<name>``, its value the digest of the text or ``absent``; where only
+counts whether it is there, the label is ``env?:<name>`` and the value ``present`` or ``absent``. Of a variable that
+looks like a secret only that is told, for its digest could be compared with those of guesses.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.digest import digest_of, digest_stream
+from headwater.digest import digest_bytes, digest_of, digest_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from headwater.digest import Digest
 
 ABSENT = "absent"
 UNSTABLE = "unstable"
 LISTING = "listing:"
+PRESENT = "present"
 
 _PROJECT = "project:"
 _FILE = "file:"
+_VARIABLE = "env:"
+_WHETHER = "env?:"
+_SECRET = re.compile(r"key|token|secret|passw|pwd|credential|private|auth|signature|cookie|session|dsn", re.IGNORECASE)
 #: Names in a folder that come and go by themselves.
 _FLEETING = frozenset({"__pycache__", ".headwater", ".ipynb_checkpoints", ".pytest_cache"})
 
@@ -37,6 +46,25 @@ def label_of(path: str, project: str) -> str:
     return _FILE + path
 
 
+def label_of_variable(name: str, *, only_whether: bool = False) -> str:
+    """Return the label of an environment variable, or of whether it is there."""
+    return (_WHETHER if only_whether or _SECRET.search(name) else _VARIABLE) + name
+
+
+def variable_of(label: str) -> str | None:
+    """Return the name of the environment variable that a label is about; None for a file."""
+    kind, _, name = label.partition(":")
+    return name if f"{kind}:" in (_VARIABLE, _WHETHER) else None
+
+
+def value_of_variable(label: str, environ: Mapping[str, str]) -> str:
+    """Return what a label says of a variable among those of an environment."""
+    value = environ.get(variable_of(label) or "")
+    if value is None:
+        return ABSENT
+    return PRESENT if label.startswith(_WHETHER) else digest_bytes(os.fsencode(value))
+
+
 def path_of(label: str, project: str) -> Path:
     """Return the path that a label names on this machine."""
     kind, _, rest = label.partition(":")
@@ -45,6 +73,8 @@ def path_of(label: str, project: str) -> Path:
 
 def current(label: str, project: str, *, digest: Callable[[Path], Digest] | None = None) -> str:
     """Return the value of a label now. ``digest`` may be one that remembers files it has read."""
+    if variable_of(label) is not None:
+        return value_of_variable(label, os.environ)
     return value_of(path_of(label, project), digest=digest)
 
 

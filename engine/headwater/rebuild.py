@@ -178,7 +178,7 @@ class Rebuilder:
         """Return why a trace of the right base may not stand in, or None."""
         for label, recorded in trace.observed.items():
             if self._observe(label) != recorded:
-                return f"{_shown(label)}, which it opened undeclared, changed"
+                return f"{_shown(label)} undeclared, changed"
         age = self._now() - trace.time
         if node.options.fresh is not None and age > node.options.fresh:
             return f"its result is {_duration(age)} old; at most {_duration(node.options.fresh)} was allowed"
@@ -338,8 +338,10 @@ def _has_pickle(documents: Iterable[Mapping[str, Json]]) -> bool:
 
 
 def _shown(label: str) -> str:
-    kind, _, path = label.partition(":")
-    return path if kind in ("project", "file") else label
+    kind, _, rest = label.partition(":")
+    if kind in ("env", "env?"):
+        return f"environment variable {rest}, which it read"
+    return f"{rest if kind in ('project', 'file') else label}, which it opened"
 
 
 def _duration(seconds: float) -> str:

@@ -277,3 +277,70 @@ def test_to_add_to_a_log_is_no_read(watch, write):
 
 def test_a_file_that_is_written_anew_is_the_steps_own(watch, project):
     assert watch(lambda: Path("data.csv").write_text("other")) == {}
+
+
+BODIES = {
+    "os.environ['X_MODE']": ("env:X_MODE", digest_bytes(b"on")),
+    "os.environ.get('X_MODE')": ("env:X_MODE", digest_bytes(b"on")),
+    "os.getenv('X_MODE', 'off')": ("env:X_MODE", digest_bytes(b"on")),
+    "os.environ.get('X_NONE', 'off')": ("env:X_NONE", ABSENT),
+    "os.environb.get(b'X_MODE')": ("env:X_MODE", digest_bytes(b"on")),
+    "'X_MODE' in os.environ": ("env?:X_MODE", "present"),
+    "'X_NONE' in os.environ": ("env?:X_NONE", ABSENT),
+    "os.environ.setdefault('X_NONE', 'off')": ("env?:X_NONE", ABSENT),
+    "os.environ['X_API_KEY']": ("env?:X_API_KEY", "present"),
+    "list(map(os.environ.get, ['X_MODE']))": ("env:X_MODE", digest_bytes(b"on")),
+    "{'a': inner() for _ in 'a'}": ("env:X_MODE", digest_bytes(b"on")),
+    # No look-ups of the project's:
+    "dict(os.environ)['X_MODE']": None,
+    "{**os.environ}": None,
+    "os.environ.copy()": None,
+    "sorted(os.environ.items())": None,
+    "{name: os.environ[name] for name in os.environ if name.startswith('X_')}": None,
+    "subprocess.run(['true'], env={**os.environ, 'A': 'b'})": None,
+    "tempfile.gettempdir() + os.path.expanduser('~/x') + str(shutil.which('true'))": None,
+    "os.environ.update(X_NONE='1') or os.environ['X_NONE']": None,
+    "os.environ['OMP_NUM_THREADS'] if False else os.environ.get('HEADWATER_CACHE')": None,
+    "os.environ.get('X_GIVEN')": None,
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_which_variables_a_body_reads_is_seen(project, monkeypatch, body):
+    from headwater.worker.variables import Variables
+
+    for name, value in {"X_MODE": "on", "X_API_KEY": "hush", "X_GIVEN": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("X_NONE", raising=False)
+    install()
+    file = str(project / "flow.py")
+    text = "import os, shutil, subprocess, tempfile\ndef inner(): return os.environ['X_MODE']\n"
+    text += f"def f(): return {body}\n"
+    scope = {"__name__": "flow"}
+    exec(compile(text, file, "exec"), scope)
+    for code, expected in ({file}, BODIES[body]), ({"other.py"}, None):
+        variables = Variables(code=code, skip={"X_GIVEN"})
+        observer = Observer(project=str(project), variables=variables)
+        with performing(Performance()), observing(observer):
+            scope["f"]()
+        os.environ.pop("X_NONE", None)
+        assert observer.values() == ({} if expected is None else dict([expected]))
+        if expected is not None:
+            assert current(expected[0], str(project)) == expected[1]
+
+
+def test_what_a_module_reads_while_it_is_imported_is_the_fingerprints_affair(project, monkeypatch):
+    from headwater.worker.variables import Variables
+
+    (project / "late_reader.py").write_text("import os\ndef g(): return os.environ.get('X_MODE')\nX = g()\n")
+    (project / "flow.py").write_text("def f():\n    import late_reader\n    return late_reader.X\n")
+    monkeypatch.syspath_prepend(str(project))
+    install()
+    scope = {"__name__": "flow"}
+    exec(compile((project / "flow.py").read_text(), str(project / "flow.py"), "exec"), scope)
+    observer = Observer(project=str(project), variables=Variables(project=str(project)))
+    with performing(Performance()), observing(observer):
+        scope["f"]()
+        assert observer.values() == {}
+        sys.modules.pop("late_reader").g()
+    assert observer.values() == {"env:X_MODE": ABSENT}

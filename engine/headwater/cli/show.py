@@ -6,16 +6,18 @@ hw show RUN train
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options, text
+from headwater.types import StepStatus
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headwater.digest import Json
-    from headwater.record import StepRecord
+    from headwater.record import RunRecord, StepRecord
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    result = options.workspace(args, create=False).result(args.run_id)
+    result = options.records(args).result(args.run_id)
     if args.step is not None:
-        from headwater.workspace import step_of
-
-        step = step_of(result.record, args.step)
-        if args.json:
-            options.print_json(step_in_full(step))
-        else:
-            _print_step(step)
-        return 0
+        return _show_step(result.record, args)
     if args.json:
         options.print_json({**result.document(), "facts": dict(result.record.facts)})
         return 0
@@ -50,9 +45,48 @@ def run(args: argparse.Namespace) -> int:
     git = cast("Mapping[str, Json] | None", record.facts.get("git"))
     if git:
         print(f"  git {str(git['commit'])[:12]}{' with changes' if git['dirty'] else ''}")
-    rows = [[step.step, step.status.value, text.duration(step.seconds), step.reason] for step in result.steps]
-    print(text.table(["step", "status", "seconds", "reason"], rows))
+    print(_table(result.steps))
+    for step in result.steps:
+        if told := _message(step):
+            print(f"{step.step} told: {told}")
     return 0
+
+
+def _table(steps: Sequence[StepRecord]) -> str:
+    rows = [[step.step, step.status.value, text.duration(step.seconds), step.reason] for step in steps]
+    return text.table(["step", "status", "seconds", "reason"], rows)
+
+
+def _show_step(record: RunRecord, args: argparse.Namespace) -> int:
+    from headwater.cli.place import told_again
+    from headwater.cli.steps import steps_of
+    from headwater.workspace import step_of
+
+    step, found = step_of(record, args.step), steps_of(record, args.step)
+    is_map = found[0] is not step
+    if args.json:
+        elements: dict[str, Json] = {"elements": [step_in_full(each) for each in found]} if is_map else {}
+        options.print_json(step_in_full(step) | elements)
+    elif is_map:
+        print(f"{step.step}: {step.status}, {text.counted(len(found), 'element')}")
+        print(_table(found))
+        print(told_again(shlex.join(["hw", "show", record.run, found[0].step]), args) + " shows one in full")
+    else:
+        _print_step(step)
+    return 0
+
+
+def _message(step: StepRecord) -> str:
+    """Return what a notification told, and its value; "" for other steps, and where it did not come to it."""
+    if step.parts.get("kind") != "notify" or step.status not in (StepStatus.RAN, StepStatus.REUSED):
+        return ""
+    from headwater.cli.answer import answer
+    from headwater.run.control import shown_value
+
+    trees = cast("Mapping[str, Json]", step.trees)
+    message = cast("Mapping[str, Json]", trees.get("message") or {}).get("value")
+    value = answer(trees["value"]) if "value" in trees else ""
+    return shown_value(message) + (f": {shown_value(value)}" if value and value != "null" else "")
 
 
 def step_in_full(step: StepRecord) -> dict[str, Json]:
@@ -88,10 +122,12 @@ def _print_step(step: StepRecord) -> None:
         print(f"  result of run {step.trace.run}, step {step.trace.step}")
     print(f"  key      {step.key}")
     print(f"  backend  {step.backend or 'none'}, {text.duration(step.seconds)}")
+    if told := _message(step):
+        print(f"  told     {told}")
     for name, sources in step.inputs.items():
         print(f"  input    {name}: {', '.join(map(_source, sources)) or 'a constant'}")
     for label, value in step.observed.items():
-        print(f"  opened   {label} {value[:16]}")
+        print(f"  {'read  ' if label.startswith('env') else 'opened'}   {label} {value[:16]}")
     for name, document in step.outputs.items():
         doc = cast("Mapping[str, Json]", document)
         print(f"  output   {name}: {doc['type']} {str(doc['digest'])[:16]} {text.size(cast('int', doc['bytes']))}")

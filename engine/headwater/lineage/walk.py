@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from headwater.errors import RequestError
 from headwater.expr import Const, describe
-from headwater.observed import path_of
+from headwater.observed import path_of, variable_of
 from headwater.types import StepStatus
 
 if TYPE_CHECKING:
@@ -287,7 +287,8 @@ def _inputs(graph: _Graph, node: str, record: StepRecord) -> Iterator[str]:
                 graph.link(artifact, node, use.name)
                 yield artifact
     for label, digest in {**_files(record), **record.observed}.items():
-        graph.link(graph.add(_file(label, digest)), node, "")
+        if variable_of(label) is None:
+            graph.link(graph.add(_file(label, digest)), node, "")
     code = record.parts.get("code")
     if isinstance(code, str) and code:
         graph.link(graph.add(Node(f"code:{code}", "code", f"code {code[:_SHORT]}", {"digest": code})), node, "")
@@ -398,7 +399,9 @@ def _step(record: StepRecord) -> Node:
         "seconds": record.seconds,
         "time": record.finished,
     }
-    count = f", {len(record.elements)} elements" if record.elements else ""
+    count = (
+        f", {len(record.elements)} {'element' if len(record.elements) == 1 else 'elements'}" if record.elements else ""
+    )
     return Node(f"step:{record.run}/{record.step}", "step", f"{record.step} in {record.run}{count}", facts)
 
 

@@ -20,8 +20,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
+from headwater.observed import ABSENT, UNSTABLE, label_of, value_of, value_of_variable
 from headwater.worker.current import Performance, current, performing
+from headwater.worker.variables import Variables
+from headwater.worker.variables import install as watch_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +48,10 @@ class Observer:
         code: Collection[str] = (),
         declared: Sequence[str] = (),
         is_strict: bool = False,
+        variables: Variables | None = None,
     ) -> None:
+        #: Sees which environment variables are looked up.
+        self.variables = variables or Variables()
         self._project = project
         self._own_places = tuple(_with_real(skip))
         self._code = code
@@ -75,14 +80,14 @@ class Observer:
         place = _absolute(path)
         if place is None or flags & getattr(os, "O_DIRECTORY", 0):
             return
-        if (is_import or is_shown) and self._is_code(place):
-            return
         if is_import and _is_below(place, _with_real((self._project,))):  # the project's code: fingerprinted
             return
-        if is_import and place not in self._reads:
-            self._imported.add(place)
-        elif not is_import:
-            self._imported.discard(place)
+        if (is_import or is_shown) and (place in self._code or os.path.realpath(place) in self._code):
+            return
+        (self._imported.add if is_import and place not in self._reads else self._imported.discard)(place)
+        self._opened(path, place, flags, is_raw=is_raw)
+
+    def _opened(self, path: object, place: str, flags: int, *, is_raw: bool) -> None:
         is_reading = flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_TRUNC
         identity = _identity(place)
         if identity is not None and not flags & os.O_TRUNC and flags & os.O_ACCMODE == os.O_WRONLY:
@@ -133,10 +138,12 @@ class Observer:
         for place in self._reads:
             if place not in self._values:
                 self._values[place] = self._settled(place)
-        return {label_of(place, self._project): self._values[place] for place in sorted(self._reads)}
+        files = {label_of(place, self._project): self._values[place] for place in sorted(self._reads)}
+        return files | dict(sorted(self.variables.found.items()))
 
     def absorb(self, other: Observer) -> None:
         """Count what another observer saw as seen by this one too."""
+        self.variables.found = other.variables.found | self.variables.found
         other.values()
         for place, identity in other._reads.items():
             if place not in self._reads:
@@ -152,7 +159,10 @@ class Observer:
 
     def is_current(self) -> bool:
         """Tell whether everything that was read is still as it was."""
-        return all(_identity(place) == identity for place, identity in self._reads.items())
+        variables = self.variables.found.items()
+        return all(_identity(place) == identity for place, identity in self._reads.items()) and all(
+            value_of_variable(label, os.environ) == value for label, value in variables
+        )
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[bool]:
@@ -184,9 +194,6 @@ class Observer:
         value = value_of(Path(place))
         return value if _identity(place) == identity else UNSTABLE
 
-    def _is_code(self, place: str) -> bool:
-        return place in self._code or os.path.realpath(place) in self._code
-
     def _is_known(self, place: str, identity: Identity | None) -> bool:
         """Tell whether a path is no undeclared file: environment, input, store, or made by the step."""
         if place.endswith((".pyc", ".pyo")) or _is_below(place, self._own_places):
@@ -195,7 +202,7 @@ class Observer:
             return True
         inner = [root for root in (self._project, os.path.realpath(self._project)) if _is_below(place, (root,))]
         if not inner or not self._project:
-            return _is_below(place, environment_places()) or _is_personal(place) or self._is_fresh_temporary(place)
+            return is_foreign(place) or _is_personal(place) or self._is_fresh_temporary(place)
         relative = os.path.relpath(place, inner[0]).replace(os.sep, "/")
         if any(part in _FLEETING for part in relative.split("/")):
             return True
@@ -239,6 +246,11 @@ def environment_places() -> tuple[str, ...]:
         _PLACES.found = tuple(_with_real(name for name in named if name and name != os.sep))
         _PLACES.state = state
     return _PLACES.found
+
+
+def is_foreign(place: str) -> bool:
+    """Tell whether a file belongs to the interpreter or an installed package."""
+    return _is_below(place, environment_places())
 
 
 def _is_personal(place: str) -> bool:
@@ -377,13 +389,14 @@ _INSTALLED = _Installed()
 
 
 def install() -> None:
-    """Put the audit hook on, once per process, and watch for libraries that open files by themselves."""
+    """Put the audit hook on, once per process; watch the variables, and libraries that open files by themselves."""
     if _INSTALLED.is_on:
         return
     _INSTALLED.is_on = True
     from headwater.worker import openers
 
     sys.addaudithook(_hook)
+    watch_variables()
     openers.install()
 
 

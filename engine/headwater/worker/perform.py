@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from headwater.artifacts.paths import scratch_folder
 from headwater.backend import Outcome
 from headwater.errors import Corrupt, HeadwaterError
+from headwater.observed import variable_of
 from headwater.worker.capture import masker
 from headwater.worker.command import command_of, run_command
 from headwater.worker.current import Performance, performing
@@ -19,7 +20,7 @@ from headwater.worker.failure import failure_of
 from headwater.worker.inputs import decode_inputs, encode_outputs
 from headwater.worker.loading import function_of
 from headwater.worker.measure import Meter
-from headwater.worker.observe import Observer, install, observing
+from headwater.worker.observe import Observer, install, is_foreign, observing
 from headwater.worker.returned import check_returned
 from headwater.worker.surroundings import (
     ThreadCap,
@@ -30,6 +31,7 @@ from headwater.worker.surroundings import (
     variables,
     working_folder,
 )
+from headwater.worker.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -217,12 +219,16 @@ def _own_variables(attempt: Attempt) -> dict[str, str]:
 def _observer(work: _Work) -> Observer:
     attempt, place = work.attempt, work.place
     root = [str(work.store.root)] if work.store.root is not None else []
+    given = {*thread_variables(1, {}), *attempt.env, *attempt.secrets, "TMPDIR"}
+    code = place.code.keys()
+    variables = Variables(code=code, project=place.project, foreign=is_foreign, skip=given, is_strict=attempt.strict)
     return Observer(
         project=place.project,
         skip=(str(work.scratch), *root, *place.skip),
-        code=place.code.keys(),
+        code=code,
         declared=attempt.files,
         is_strict=attempt.strict,
+        variables=variables,
     )
 
 
@@ -231,4 +237,6 @@ def _observed(work: _Work) -> dict[str, str]:
     if standing is not None and work.observer is not None and memos is not None and memos.are_filled():
         standing.absorb(work.observer)
     seen = standing.values() if standing is not None else {}
-    return seen | (work.observer.values() if work.observer is not None else {})
+    seen |= work.observer.values() if work.observer is not None else {}
+    made = standing.variables.made if standing is not None else set[str]()  # by modules, when they were imported
+    return {label: value for label, value in seen.items() if variable_of(label) not in made}
