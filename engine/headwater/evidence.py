@@ -113,6 +113,7 @@ class Evidence:
         from headwater.traces import Traces
 
         opened = self.opened
+        opened.index.refresh()  # a workspace outlives runs, its own and those of others: their traces count
         project = str(self.request.compiled.root)
         history = StoreHistory(
             opened.index,
