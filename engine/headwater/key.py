@@ -1,8 +1,8 @@
 """Everything that a step's result depends on, part by part, in typed canonical form.
 
 A *base* is the digest of the declared parts: code, inputs, outputs, environment. A *key* is the base together with the
-files and variables that the step was seen to use without declaring them. Equal keys are interchangeable: no time, path, host, user
-or run id enters one.
+files and variables that the step was seen to use without declaring them. Equal keys are interchangeable: no time, path,
+host, user or run id enters one.
 """
 
 from __future__ import annotations
