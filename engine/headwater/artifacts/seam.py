@@ -103,7 +103,8 @@ class Source(Protocol):
 class Codec(Protocol):
     """Stores and reads values of some kind. A provider: entry-point group ``headwater.codecs``, an instance each.
 
-    Equal values must give equal bodies, in every process. ``decode`` must give a value of its own each time: changing
+    Equal values must give equal bodies, in every process, and different values different ones: keys know a value by
+    the digest of its body, not by what ``encode`` returns. ``decode`` must give a value of its own each time: changing
     it in place changes neither what is stored nor what others were given.
     """
 
