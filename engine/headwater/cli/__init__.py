@@ -35,6 +35,7 @@ COMMANDS = {
     "plan": "say what a run would do, and why, without doing it",
     "compile": "print or store a pipeline's definition",
     "definitions": "list, show, diff and number stored definitions",
+    "models": "list the models that runs registered",
     "runs": "list runs; keep, pin or remove them",
     "show": "show one run, step by step",
     "logs": "print what steps wrote",
@@ -123,9 +124,11 @@ def _guarded(name: str, words: Sequence[str]) -> int:
     """
     from headwater.errors import HeadwaterError
 
+    args = None
     try:
         parser = parser_of(name)
         args = parser.parse_args(words) if name == "debug" else parser.parse_intermixed_args(words)
+        args.given = [name, *words]
         command = cast("Command", importlib.import_module(f"headwater.cli.{name}"))
         status = command.run(args)
         sys.stdout.flush()
@@ -136,12 +139,13 @@ def _guarded(name: str, words: Sequence[str]) -> int:
     except (HeadwaterError, OSError, KeyboardInterrupt) as error:
         if "--traceback" in words:
             raise
-        return _told(error, as_json="--json" in words)
+        return _told(error, as_json="--json" in words, args=args)
     return status
 
 
-def _told(error: BaseException, *, as_json: bool) -> int:
+def _told(error: BaseException, *, as_json: bool, args: argparse.Namespace | None = None) -> int:
     """Print an error and return its exit status."""
+    from headwater.cli.place import told_again
     from headwater.errors import HeadwaterError, Interrupted, SetupError
 
     if isinstance(error, KeyboardInterrupt):
@@ -150,6 +154,8 @@ def _told(error: BaseException, *, as_json: bool) -> int:
         told = error
     else:  # a disk that is full, a folder that may not be written, …
         told = SetupError(str(error))
+    if told.hint is not None:
+        told.hint = told_again(told.hint, args)
     print(f"error: {told}", file=sys.stderr)
     if as_json:
         import json

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from headwater.cli import text
+from headwater.values import untagged
 
 if TYPE_CHECKING:
     from headwater.digest import Json
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 _MOST_LINES = 60
 
 
-def answer(tree: Json) -> str:
-    """Lay out a recorded output as text, empty for none; what is large or not plain by its type, size and digest."""
-    shown = _plain(tree)
+def answer(tree: Json, *, get: str = "hw get") -> str:
+    """Lay out a recorded output as text, empty for none; what is large or not plain by its type, size and digest.
+
+    ``get`` is the command that copies an artifact of this store.
+    """
+    shown = plain(tree, get)
     if shown is None:
         return ""
     lines = json.dumps(shown, indent=2, ensure_ascii=False).splitlines()
@@ -25,30 +29,18 @@ def answer(tree: Json) -> str:
     return "\n".join([*lines[:_MOST_LINES], *left_out])
 
 
-def _plain(tree: Json) -> Json:
+def plain(tree: Json, get: str = "hw get") -> Json:
+    """Return a recorded tree for reading: without what tells classes and tuples apart; None where there is nothing."""
     match tree:
         case {"value": value}:
-            return _untagged(value)
+            return untagged(value)
         case {"artifact": {"type": "json", "inline": str(body)}}:
-            return _untagged(json.loads(base64.b64decode(body)))
+            return untagged(json.loads(base64.b64decode(body)))
         case {"artifact": {"type": str(kind), "bytes": int(size), "digest": str(digest)}}:
-            return f"{kind} of {text.size(size)}: hw get {digest[:12]}"
+            return f"{kind} of {text.size(size)}: {get} {digest[:12]}"
         case {"list": list(items)} | {"tuple": list(items)}:
-            return [_plain(item) for item in items]
+            return [plain(item, get) for item in items]
         case {"dict": dict(items)} | {"data": {"fields": dict(items)}}:
-            return {name: _plain(item) for name, item in items.items()}
+            return {name: plain(item, get) for name, item in items.items()}
         case _:
             return None
-
-
-def _untagged(value: Json) -> Json:
-    """Leave out what tells tuples from lists and classes from dictionaries: this is for reading."""
-    match value:
-        case {"$": str(), "v": inner}:
-            return _untagged(inner)
-        case list(items):
-            return [_untagged(item) for item in items]
-        case dict(items):
-            return {name: _untagged(item) for name, item in items.items()}
-        case _:
-            return value

@@ -21,5 +21,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    print(f"asked run {options.workspace(args, create=False).cancel(args.run_id)} to stop")
+    print(f"asked run {options.records(args).cancel(args.run_id)} to stop")
     return 0

@@ -33,8 +33,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     from headwater import rehearsal
+    from headwater.cli.steps import one_step
 
-    workspace = options.workspace(args, create=False)
+    workspace = options.records(args)
+    one_step(workspace.record(args.run_id), args.step, command="debug")
     scene = workspace.scene(args.run_id, args.step, current=args.current)
     if not args.current:
         rehearsal.check_trust(scene, workspace.keyring)

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    workspace = options.workspace(args, create=False)
+    workspace = options.records(args)
     difference = workspace.diff(*_chosen(workspace, args.runs))
     changes = _code_changes(workspace, difference)
     if args.json:

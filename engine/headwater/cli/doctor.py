@@ -12,6 +12,7 @@ import shutil
 import stat
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headwater.cli import options
@@ -57,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    workspace = options.workspace(args)
+    workspace = options.workspace(args, create=False)
     findings: list[Finding] = []
     for check in _CHECKS:
         for finding in _guarded(check, workspace):
@@ -115,6 +116,10 @@ def _project(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _store(workspace: Workspace) -> Iterator[Finding]:
+    url = workspace.profile.store
+    if "://" not in url and not Path(url).exists():
+        yield _new_store(Path(url))
+        return
     store = workspace.store
     yield Finding("ok", "store", f"{store.url} can be reached, exclusive create by {store.exclusive_create!r}")
     if not store.is_writable:
@@ -126,6 +131,14 @@ def _store(workspace: Workspace) -> Iterator[Finding]:
         grade: Grade = "ok" if free > 1 << 30 else "warn"
         hint = "" if grade == "ok" else "make room, or let old runs go: hw gc --keep 10"
         yield Finding(grade, "store", f"{free / (1 << 30):.1f} GiB free", hint)
+
+
+def _new_store(place: Path) -> Finding:
+    """Say whether the first run can make the store; nothing is made here."""
+    above = next(folder for folder in place.parents if folder.exists())
+    if above.is_dir() and os.access(above, os.W_OK):
+        return Finding("ok", "store", f"{place} is not there yet: the first run makes it")
+    return Finding("fail", "store", f"{place} cannot be made: {above} cannot be written", "name another with --store")
 
 
 def _writes(store: Store) -> Iterator[Finding]:

@@ -58,5 +58,7 @@ def _print(report: Report, remaining: int) -> None:
     for run in report.torn:
         print(f"run {run} ends in a torn line, as a crash leaves it: nothing recorded is lost")
     size = text.size(report.bytes)
-    print(f"{report.objects} objects ({size}), {report.runs} runs, {report.events} events: ", end="")
-    print(f"{remaining} problems remain" if remaining else "all is well")
+    counts = [text.counted(report.runs, "run"), text.counted(report.events, "event")]
+    print(f"{text.counted(report.objects, 'object')} ({size}), {', '.join(counts)}: ", end="")
+    remain = "remains" if remaining == 1 else "remain"
+    print(f"{text.counted(remaining, 'problem')} {remain}" if remaining else "all is well")

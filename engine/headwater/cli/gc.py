@@ -68,10 +68,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(done: Collected, *, would: bool) -> None:
     verb = "would be removed" if would else "removed"
-    print(f"{len(done.runs)} runs {verb}{': ' if done.runs else ''}{', '.join(done.runs)}")
-    print(f"{done.swept} objects {verb}, {text.size(done.swept_bytes)}")
-    print(f"{done.condemned} objects that nothing reaches, {text.size(done.condemned_bytes)}: for a later visit")
+    print(f"{text.counted(len(done.runs), 'run')} {verb}{': ' if done.runs else ''}{', '.join(done.runs)}")
+    print(f"{text.counted(done.swept, 'object')} {verb}, {text.size(done.swept_bytes)}")
+    unreached = text.counted(done.condemned, "object")
+    print(f"{unreached} that nothing reaches, {text.size(done.condemned_bytes)}: for a later visit")
     if done.saved:
-        print(f"{done.saved} objects saved: something reaches them again")
+        print(f"{text.counted(done.saved, 'object')} saved: reached again")
     if done.next_in is not None:
         print(f"the next visit can remove some in {text.duration(done.next_in)}")

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options
+from headwater.cli.steps import named, one_step, steps_of
+from headwater.errors import RequestError
 
 if TYPE_CHECKING:
     import argparse
+
+    from headwater.digest import Json
+    from headwater.workspace import Workspace
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +34,51 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     options.add_store(parser)
 
 
+def _check_is_artifact(workspace: Workspace, thing: str) -> None:
+    """Raise RequestError for a run without a step; it lists the steps that gave something."""
+    try:
+        run = workspace.find_run(thing)
+    except RequestError:
+        if thing == "latest":
+            raise
+        return
+    steps = [step for step in workspace.result(run).steps if step.outputs]
+    raise RequestError(
+        f"what of run {run}? name a step",
+        facts={"steps": named(steps) or "none that gave something"},
+        hint=f"hw get {thing} STEP" if steps else f"hw show {thing}",
+    )
+
+
+def _print_several(workspace: Workspace, args: argparse.Namespace) -> bool:
+    """Print plain values together: several outputs of a step, and those of all elements of a map."""
+    from headwater import export
+
+    record = workspace.record(args.thing)
+    steps = steps_of(record, args.step)
+    is_map = steps[0].step != args.step
+    outputs = [workspace.artifacts(record.run, step.step) for step in steps]
+    is_plain = all(each.type == "json" for several in outputs for each in several.values())
+    if args.output or args.output_file or not is_plain:
+        one_step(record, args.step, command="get")
+        return False
+    if not is_map and len(outputs[0]) < 2:
+        return False
+    values = [{name: export.as_json(each, workspace.store) for name, each in several.items()} for several in outputs]
+    found = [value["result"] if list(value) == ["result"] else cast("Json", value) for value in values]
+    options.print_json(found if is_map else found[0])
+    return True
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     from headwater import export
-    from headwater.errors import RequestError
 
-    workspace = options.workspace(args, create=False)
-    if args.step and not args.output and not args.output_file:
-        several = workspace.artifacts(args.thing, args.step)
-        if len(several) > 1 and all(each.type == "json" for each in several.values()):
-            options.print_json({name: export.as_json(each, workspace.store) for name, each in several.items()})
-            return 0
+    workspace = options.records(args)
+    if args.step is None:
+        _check_is_artifact(workspace, args.thing)
+    elif _print_several(workspace, args):
+        return 0
     artifact = workspace.artifact(args.thing, args.step, args.output)
     if args.output_file == "-":
         sys.stdout.buffer.write(export.body(artifact, workspace.store))

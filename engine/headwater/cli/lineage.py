@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.up and args.down:
         raise RequestError("a trace goes up or down", hint="name one of --up and --down")
-    workspace = options.workspace(args, create=False)
+    workspace = options.records(args)
     direction = args.down if args.up or args.down else None
     found = workspace.lineage(args.thing, args.step, downstream=direction, depth=args.depth)
     if args.json:

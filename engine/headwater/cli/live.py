@@ -78,7 +78,7 @@ class Plain:
     def started(self, run: RunId, pipeline: str, outlook: Outlook) -> None:
         """Say that the run has begun."""
         self._outlook = outlook
-        self._print(f"run {run}: {pipeline}, {len(outlook.stages)} steps")
+        self._print(f"run {run}: {pipeline}, {text.counted(len(outlook.stages), 'step')}")
 
     def expanded(self, step: StepName, elements: int) -> None:
         """Note how many elements a map has."""
@@ -135,7 +135,7 @@ class Plain:
     def _map_ended(self, step: StepName, status: StepStatus, reason: str, elements: dict[StepStatus, int]) -> None:
         if set(elements) == {StepStatus.REUSED} and not self._is_verbose:
             return
-        count = f"{step}, {sum(elements.values())} elements"
+        count = f"{step}, {text.counted(sum(elements.values()), 'element')}"
         told = ", ".join(f"{number} {_SIGNS[each]}" for each, number in elements.items())
         self._settled_line(count, status, f"{told}; {reason}" if reason else told, self._seconds.get(step))
 

@@ -73,6 +73,15 @@ def workspace(args: argparse.Namespace, *, create: bool = True) -> Workspace:
     return found
 
 
+def records(args: argparse.Namespace) -> Workspace:
+    """Return the workspace to look into: its store must be there, and hold a run."""
+    from headwater.cli.place import check_store
+
+    found = workspace(args, create=False)
+    check_store(found, args)
+    return found
+
+
 def run_options(args: argparse.Namespace) -> RunOptions:
     """Return what the arguments say of parameters and steps."""
     from headwater.parameters import read_file

@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     from headwater.cli.live import live_view
 
     with live_view(is_quiet=args.quiet or args.json, is_verbose=args.verbose) as view:
-        result = options.workspace(args).resume(args.run_id, view=view)
+        result = options.records(args).resume(args.run_id, view=view)
     tell(result, args)
-    return status_of(result)
+    return status_of(result, args)

@@ -9,6 +9,7 @@ hw run --plan plan.json
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
             raise RequestError("a saved plan has its parameters already", hint="hw run --plan FILE")
         plan = load_plan(Path(args.plan))
         chosen, target = replace(chosen, plan=plan, selection=plan.chosen()), target or plan.target
+        args.target = target  # hints are made of it
     if target is None:
         raise RequestError("what is to be run?", hint=f"hw run TARGET: {options.TARGET}")
     with live_view(is_quiet=args.quiet or args.json, is_verbose=args.verbose) as view:
@@ -57,21 +59,25 @@ def run(args: argparse.Namespace) -> int:
             target, run_options=replace(chosen, view=view, fail_fast=not args.keep_going)
         )
     tell(result, args)
-    return status_of(result)
+    return status_of(result, args)
 
 
 def tell(result: RunResult, args: argparse.Namespace) -> None:
     """Print the answer of a run: all of it as JSON, or what the pipeline gave."""
     from headwater.cli.answer import answer
+    from headwater.cli.place import told_again
 
     if args.json:
         options.print_json(result.document())
-    elif result.succeeded and not args.quiet and (given := answer(result.record.output)):
+    elif (
+        result.succeeded and not args.quiet and (given := answer(result.record.output, get=told_again("hw get", args)))
+    ):
         print(given)
 
 
-def status_of(result: RunResult) -> int:
+def status_of(result: RunResult, args: argparse.Namespace) -> int:
     """Return the exit status of a run, and print what failed to stderr."""
+    from headwater.cli.place import told_again
     from headwater.types import RunStatus, StepStatus
 
     for step in result.steps:
@@ -82,7 +88,9 @@ def status_of(result: RunResult) -> int:
             )
             for line in cast("list[str]", step.error.get("traceback") or []):
                 print(f"  {line}".rstrip(), file=sys.stderr)
-            print(f"  hint: hw logs {result.run} {step.step}, or hw debug {result.run} {step.step}", file=sys.stderr)
+            name = shlex.quote(step.step)
+            hint = f"hw logs {result.run} {name}, or hw debug {result.run} {name}"
+            print(f"  hint: {told_again(hint, args)}", file=sys.stderr)
     match result.status:
         case RunStatus.SUCCEEDED:
             return 0

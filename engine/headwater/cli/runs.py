@@ -3,6 +3,7 @@
 hw runs --pipeline flights
 hw runs keep RUN           # the garbage collector never removes it
 hw runs rm RUN
+hw runs pin RUN train best # keeps one result under a name; hw runs pins lists them
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from headwater.errors import RequestError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from headwater.digest import Json
     from headwater.index import RunSummary
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    verbs = ["list", "keep", "unkeep", "rm", "pin", "unpin"]
+    verbs = ["list", "keep", "unkeep", "rm", "pin", "unpin", "pins"]
     parser.add_argument("verb", nargs="?", choices=verbs, default="list", help="default: list")
     parser.add_argument("words", nargs="*", metavar="RUN", help="runs; for pin: RUN STEP NAME; for unpin: NAME")
     parser.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
@@ -35,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    workspace = options.workspace(args, create=False)
+    workspace = options.records(args)
+    if args.verb == "pins":
+        return _list_pins(workspace, args)
     if args.verb == "list":
         return _list(workspace, args)
     if not args.words:
@@ -58,23 +62,56 @@ def run(args: argparse.Namespace) -> int:
 
 def _pin(workspace: Workspace, args: argparse.Namespace) -> int:
     from headwater import housekeeping
-    from headwater.workspace import step_of
+    from headwater.cli.steps import one_step
 
     if args.verb == "unpin":
         for name in args.words:
             housekeeping.unpin(workspace.store, name)
+            print(f"unpinned {name}")
         return 0
     if len(args.words) != 3:
         raise RequestError("a pin needs a run, a step and a name", hint="hw runs pin RUN STEP NAME")
     run_id, step, name = args.words
     record = workspace.record(run_id)
-    outputs = step_of(record, step).outputs
+    found = one_step(record, step, command="show")
+    outputs = found.outputs
+    if not outputs:
+        raise RequestError(
+            f"step '{step}' gave nothing that could be pinned",
+            facts={"run": record.run, "status": found.status},
+            hint=f"hw show {record.run} lists the steps",
+        )
     for output, document in outputs.items():
         label = name if len(outputs) == 1 else f"{name}.{output}"
         source: dict[str, Json] = {"run": record.run, "step": step, "output": output}
         housekeeping.pin(workspace.store, label, cast("dict[str, Json]", document), source=source)
         print(f"pinned {label}")
     return 0
+
+
+def _list_pins(workspace: Workspace, args: argparse.Namespace) -> int:
+    from headwater import housekeeping
+
+    found = housekeeping.pins(workspace.store)
+    if args.json:
+        options.print_json(
+            [{"name": pin.name, "artifact": _brief(pin.artifact), "source": dict(pin.source)} for pin in found]
+        )
+        return 0
+    rows = [
+        [
+            pin.name,
+            *(str(pin.source.get(name, "")) for name in ("run", "step", "output")),
+            str(pin.artifact["digest"])[:12],
+        ]
+        for pin in found
+    ]
+    print(text.table(["pin", "run", "step", "output", "artifact"], rows) if rows else "no pins yet")
+    return 0
+
+
+def _brief(artifact: Mapping[str, Json]) -> Json:
+    return {name: artifact.get(name) for name in ("digest", "type", "bytes")}
 
 
 def _list(workspace: Workspace, args: argparse.Namespace) -> int:

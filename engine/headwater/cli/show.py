@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options, text
+from headwater.expr import Const, describe
 from headwater.types import StepStatus
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"  started    {text.moment(record.started)}, took {text.duration(record.seconds)}")
     print(f"  definition {record.definition[:16]}  code {str(record.facts.get('bundle'))[:16]}")
     for name, value in record.params.items():
-        print(f"  {name} = {value}")
+        print(f"  {name} = {describe(Const(value))}")
     git = cast("Mapping[str, Json] | None", record.facts.get("git"))
     if git:
         print(f"  git {str(git['commit'])[:12]}{' with changes' if git['dirty'] else ''}")
@@ -77,16 +78,15 @@ def _show_step(record: RunRecord, args: argparse.Namespace) -> int:
 
 
 def _message(step: StepRecord) -> str:
-    """Return what a notification told, and its value; "" for other steps, and where it did not come to it."""
+    """Return what a notification told, its value, and in which run; "" for other steps and where it told nothing."""
     if step.parts.get("kind") != "notify" or step.status not in (StepStatus.RAN, StepStatus.REUSED):
         return ""
-    from headwater.cli.answer import answer
+    from headwater.cli.answer import plain
     from headwater.run.control import shown_value
 
-    trees = cast("Mapping[str, Json]", step.trees)
-    message = cast("Mapping[str, Json]", trees.get("message") or {}).get("value")
-    value = answer(trees["value"]) if "value" in trees else ""
-    return shown_value(message) + (f": {shown_value(value)}" if value and value != "null" else "")
+    message, value = (plain(step.trees.get(name)) for name in ("message", "value"))
+    told = shown_value(message) + (f": {shown_value(value)}" if value is not None else "")
+    return told if step.trace is None else f"{told} (in run {step.trace.run})"
 
 
 def step_in_full(step: StepRecord) -> dict[str, Json]:
@@ -121,7 +121,8 @@ def _print_step(step: StepRecord) -> None:
     if step.trace is not None:
         print(f"  result of run {step.trace.run}, step {step.trace.step}")
     print(f"  key      {step.key}")
-    print(f"  backend  {step.backend or 'none'}, {text.duration(step.seconds)}")
+    took = text.duration(step.seconds)
+    print(f"  backend  {step.backend or 'none'}{', ' if took else ''}{took}")
     if told := _message(step):
         print(f"  told     {told}")
     for name, sources in step.inputs.items():

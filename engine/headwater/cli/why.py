@@ -28,9 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    from headwater.workspace import step_of
+    from headwater.cli.steps import steps_of
 
-    workspace = options.workspace(args, create=False)
+    workspace = options.records(args)
     if len(args.words) > 2:
         raise RequestError("hw why takes a run and a step", hint="hw why [RUN] [STEP]")
     run_id, name = "latest", None
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         except RequestError:
             name = args.words[0]
     result = workspace.result(run_id)
-    steps = [step_of(result.record, name)] if name else list(result.steps)
+    steps = steps_of(result.record, name) if name else list(result.steps)
     if args.json:
         options.print_json({"run": result.run, "steps": [_document(step) for step in steps]})
         return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from headwater.digest import canonical
 from headwater.errors import StepError
+from headwater.values import untagged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from headwater.store import Store
 
 FORMAT: Final = "model/1"
+#: The value of a notification is shown up to so many characters.
+_LONGEST: Final = 200
 
 
 def perform(job: Job, node: Node, step: str) -> Mapping[str, Document]:
@@ -65,6 +68,11 @@ def model_path(name: str, version: int) -> str:
     return f"models/{name}/{version:06d}"
 
 
+def names(store: Store) -> list[str]:
+    """Return the names of all models."""
+    return store.children("models")
+
+
 def versions(store: Store, name: str) -> dict[int, Mapping[str, Json]]:
     """Return every version of a model, by number."""
     found: dict[int, Mapping[str, Json]] = {}
@@ -78,8 +86,15 @@ def versions(store: Store, name: str) -> dict[int, Mapping[str, Json]]:
 def _notify(job: Job, inputs: Mapping[str, Tree], step: str) -> None:
     message = _text(job.known, inputs["message"])
     value = job.known.plain(inputs["value"]) if "value" in inputs else None
-    job.view.told(f"{step}: {message}")
+    job.view.told(f"{step}: {message}" + (f": {shown_value(value)}" if value is not None else ""))
     job.announce("headwater_notify", run=job.run, step=step, message=message, value=value)
+
+
+def shown_value(value: Json) -> str:
+    """Return the value of a notification, typed JSON, as a line of text, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(untagged(value), ensure_ascii=False)
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 def _text(known: Known, tree: Tree) -> str:

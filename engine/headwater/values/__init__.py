@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from headwater.digest import canonical
 from headwater.errors import Corrupt
 from headwater.values.classes import canonical_module, load_type
-from headwater.values.decoding import ExtraBack, from_json
+from headwater.values.decoding import ExtraBack, from_json, untagged
 from headwater.values.encoding import BIG, Extra, to_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "parse",
     "to_json",
     "types_in",
+    "untagged",
 ]
 
 _CONTAINERS = frozenset({list, dict})

@@ -166,3 +166,16 @@ _BACK = cast(
         "data": _to_data,
     },
 )
+
+
+def untagged(value: Json) -> Json:
+    """Return typed JSON for reading: without what tells tuples from lists and classes from dictionaries."""
+    match value:
+        case {"$": str(), "v": inner}:
+            return untagged(inner)
+        case list(items):
+            return [untagged(item) for item in items]
+        case dict(items):
+            return {name: untagged(item) for name, item in items.items()}
+        case _:
+            return value

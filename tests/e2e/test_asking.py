@@ -1,0 +1,195 @@
+"""Asking of runs as people ask: a map by its bare name, from another folder, of what was reused, without all words."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Done, Project
+
+PIPELINE = """
+    from dataclasses import dataclass
+    from pathlib import Path
+    from headwater import File, notify, over, pipeline, register, step
+
+    @dataclass(frozen=True)
+    class Report:
+        best: float
+        count: int
+
+    @step
+    def train(depth: int) -> float:
+        print("training", depth)
+        return depth / 10
+
+    @step
+    def page(depth: int) -> File:
+        out = File.new("page.txt")
+        Path(out).write_text(str(depth))
+        return out
+
+    @step
+    def evaluate(scores: list[float], broken: bool) -> Report:
+        if broken:
+            raise ValueError("broken")
+        return Report(max(scores), len(scores))
+
+    @step
+    def publish(report: Report) -> None:
+        pass
+
+    @pipeline
+    def main(broken: bool = False) -> Report:
+        scores = train.map(over([4, 6]))
+        page.map(over([1, 2]))
+        report = evaluate(scores, broken)
+        publish(report)
+        register(report, name="model", metrics={"best": report.best})
+        notify("best so far", report)
+        return report
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in a folder of a folder: one run, and one that reused all of it."""
+    folder = tmp_path_factory.mktemp("asking") / "above" / "project"
+    folder.mkdir(parents=True)
+    project = Project(folder)
+    project.write(headwater_toml='backend = "inline"\n', pipeline=PIPELINE)
+    first = project.hw("run", "pipeline.py")
+    assert first.status == 0, first.err
+    assert 'notify: best so far: {"best": 0.6, "count": 2}' in first.err, first.err
+    assert project.hw("run", "pipeline.py").status == 0
+    return project
+
+
+@pytest.fixture
+def above(ran: Project) -> Project:
+    """The folder above, which has no store."""
+    return Project(ran.folder.parent)
+
+
+def runs(project: Project) -> list[str]:
+    return [run["run"] for run in reversed(project.hw("runs", "--json").json)]
+
+
+def refused(done: Done, *parts: str, status: int = 2) -> None:
+    assert done.status == status, done.err + done.out
+    assert "Traceback" not in done.err, done.err
+    for part in parts:
+        assert part in done.err, done.err
+
+
+def hinted(done: Done) -> list[list[str]]:
+    """Return the commands that a message says to type, without `hw`."""
+    text = re.sub(r"\(.*?\)", "", done.err)
+    return [shlex.split(each.partition(" lists")[0]) for each in re.findall(r"\bhw ([^,\n]+)", text)]
+
+
+def test_a_map_is_named_without_an_index(ran: Project) -> None:
+    first = runs(ran)[0]
+    assert [line.split()[0] for line in ran.hw("why", "train").out.splitlines()] == ["train[0]", "train[1]"]
+    shown = ran.hw("show", first, "train")
+    assert "train: ran, 2 elements" in shown.out
+    assert "train[1]" in shown.out
+    assert [each["name"] for each in ran.hw("show", first, "train", "--json").json["elements"]] == [
+        "train[0]",
+        "train[1]",
+    ]
+    assert ran.hw("get", first, "train").json == [0.4, 0.6]
+    assert ran.hw("logs", first, "train").out == "train[0] | training 4\ntrain[1] | training 6\n"
+    assert ran.hw("logs", first, "train[0]").out == "training 4\n"
+    up = ran.hw("lineage", first, "train").out
+    assert up.startswith(f"train in {first}, 2 elements\n  train[0] in {first}\n")
+    for words in (["debug", first, "train"], ["get", first, "page"], ["runs", "pin", first, "train", "x"]):
+        done = ran.hw(*words)
+        refused(done, "is a map of 2 elements: name one", "[0], ")
+        (command,) = hinted(done)
+        assert command[-1].endswith("[0]")
+        assert ran.hw(*command, *(["--no-pdb"] if command[0] == "debug" else [])).status == 0
+
+
+def test_hints_can_be_pasted(ran: Project, above: Project, tmp_path: Path) -> None:
+    store = str(tmp_path / "a store")
+    failed = above.hw("run", "project/pipeline.py", "broken=true", "--store", store)
+    assert failed.status == 1
+    logs, debug = hinted(failed)
+    assert above.hw(*logs).status == 0
+    assert above.hw(*debug, "--no-pdb").status == 1
+    assert store in debug
+    lists = above.hw("show", "--store", store, "latest", "nope")
+    refused(lists, "has no step 'nope'")
+    assert above.hw(*hinted(lists)[0]).status == 0
+    told = above.hw("show", "--store", store, "latest", "nope", "--json").json["error"]["hint"]
+    assert shlex.quote(store) in told
+    failed = above.hw("run", "project/pipeline.py", "broken=true", "--force")
+    logs, debug = hinted(failed)
+    assert "--project project" in failed.err
+    assert above.hw(*debug, "--no-pdb").status == 1
+    assert ran.hw("runs", "rm", "latest").status == 0
+
+
+def test_a_store_below_is_named(ran: Project, above: Project) -> None:
+    for words in (
+        ["show"],
+        ["why", "latest", "evaluate"],
+        ["runs"],
+        ["logs"],
+        ["get", "latest", "evaluate"],
+        ["models"],
+    ):
+        done = above.hw(*words)
+        refused(done, "there is no store", "project/.headwater", status=3)
+        (command,) = hinted(done)
+        assert command == [words[0], "--project", "project", *words[1:]]
+        assert above.hw(*command).status == 0
+    assert not (above.folder / ".headwater").exists()
+
+
+def test_what_was_reused_wrote_its_log_before(ran: Project) -> None:
+    first, second = runs(ran)[:2]
+    assert ran.hw("logs", first).out.count("training") == 2
+    done = ran.hw("logs", second)
+    assert done.out == ""
+    assert f"run {second} wrote nothing: " in done.err
+    assert ran.hw(*hinted(done)[0]).out.count("training") == 2
+    done = ran.hw("logs", second, "train[0]")
+    assert "it was reused" in done.err
+    assert ran.hw(*hinted(done)[0]).out == "training 4\n"
+    assert ran.hw("logs", second, "--json").json == []
+    assert "wrote nothing\n" in ran.hw("logs", first, "evaluate").err
+
+
+def test_what_is_missing_is_asked_for(ran: Project) -> None:
+    refused(ran.hw("get", "latest"), "name a step", "train[0], train[1]", "hw get latest STEP")
+    refused(ran.hw("runs", "pin", "latest", "publish", "x"), "step 'publish' gave nothing that could be pinned")
+    assert ran.hw("runs", "pins").out == "no pins yet\n"
+    assert ran.hw("runs", "pin", "latest", "evaluate", "best").out == "pinned best.best\npinned best.count\n"
+    assert [pin["name"] for pin in ran.hw("runs", "pins", "--json").json] == ["best.best", "best.count"]
+    assert "evaluate" in ran.hw("runs", "pins").out
+    assert ran.hw("runs", "unpin", "best.best").out == "unpinned best.best\n"
+
+
+def test_doctor_makes_no_store(tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    done = Project(folder).hw("doctor")
+    assert done.status == 0, done.out
+    assert "is not there yet: the first run makes it" in done.out
+    assert list(folder.iterdir()) == []
+
+
+def test_models_and_notifications_are_shown(ran: Project) -> None:
+    first, second = runs(ran)[:2]
+    (model,) = ran.hw("models", "--json").json
+    assert (model["name"], model["version"], model["metrics"], model["run"]) == ("model", 1, {"best": 0.6}, first)
+    assert "model@1" in ran.hw("models").out
+    assert first in ran.hw("models", "model").out
+    refused(ran.hw("models", "other"), "no model 'other' is registered")
+    assert 'told     best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first, "notify").out
+    assert 'notify told: best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first).out
+    assert f'"count": 2}} (in run {first})' in ran.hw("show", second).out
