@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -98,6 +98,65 @@ class Site:
         """Return a site with a copy of the project, and a cold cache."""
         shutil.copytree(self.folder, to, ignore=shutil.ignore_patterns(".headwater", "__pycache__"))
         return Site(to, to.parent / f"{to.name}-cache", self.marker, dict(self.variables))
+
+
+#: Runs in every Python that a command starts: notes what was imported, and refuses the network.
+CUSTOMIZE = """
+import atexit, json, os, socket, sys
+
+def note():
+    names = sorted({name.partition(".")[0] for name in sys.modules})
+    with open(os.path.join(os.environ["NOTES"], f"{os.getpid()}.json"), "w") as stream:
+        json.dump({"argv": sys.orig_argv, "modules": names}, stream)
+
+atexit.register(note)
+refused = os.environ.get("NO_SOCKETS")
+
+def is_refused(family, place):
+    if family == socket.AF_UNIX or not refused:
+        return False
+    host = place[0] if isinstance(place, tuple) else place
+    return refused == "all" or not str(host or "").startswith(("127.", "localhost", "::1"))
+
+def guarded(name):
+    function = getattr(socket.socket, name)
+    def call(self, *words):
+        if is_refused(self.family, words[-1]):
+            raise OSError(f"no network here: {words[-1]}")
+        return function(self, *words)
+    return call
+
+if refused:
+    for name in ("connect", "connect_ex", "bind", "sendto"):
+        setattr(socket.socket, name, guarded(name))
+    resolve = socket.getaddrinfo
+    def look_up(host, *words, **more):
+        if is_refused(None, (host,)):
+            raise OSError(f"no network here: {host}")
+        return resolve(host, *words, **more)
+    socket.getaddrinfo = look_up
+"""
+
+
+def watched(
+    site: Site, *words: str, cwd: Path | None = None, status: int = 0, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """Run a command; return what it came to, and what its own process had imported at its end.
+
+    ``NO_SOCKETS="all"`` refuses every connection, ``"but loopback"`` those to other machines.
+    """
+    place = site.folder.parent / "customize"
+    notes = place / "notes"
+    shutil.rmtree(place, ignore_errors=True)
+    notes.mkdir(parents=True)
+    (place / "sitecustomize.py").write_text(CUSTOMIZE)
+    path = site.environment.get("PYTHONPATH", "")
+    more = {"PYTHONPATH": f"{place}{os.pathsep}{path}".rstrip(os.pathsep), "NOTES": str(notes), **variables}
+    done = replace(site, variables=site.variables | more).hw(*words, cwd=cwd, status=status)
+    found = [json.loads(note.read_text()) for note in notes.glob("*.json")]
+    own = [note for note in found if note["argv"][1:3] == ["-m", "headwater"]]
+    assert len(own) == 1, found
+    return done, set(own[0]["modules"])
 
 
 class Document(dict[str, Any]):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def plot_calibration(predictions: pa.Table) -> File:
     """Draw how often flights were late against how likely the model called it."""
     probability, late = predictions["probability"].to_numpy(), predictions["late"].to_numpy()
-    edges = np.quantile(probability, np.linspace(0, 1, calibration_bins() + 1))
+    # A small model says few different things: groups that would be empty are left out.
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, calibration_bins() + 1)))
     place = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
     count = np.bincount(place, minlength=len(edges) - 1)
     said = np.bincount(place, weights=probability, minlength=len(edges) - 1) / count
