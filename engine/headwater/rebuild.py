@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from headwater.digest import digest_of
-from headwater.expr import Param, describe, walk
+from headwater.expr import Gather, Out, Param, describe, walk
 from headwater.key import KeyParts, compare_parts, identity, key_of
 
 if TYPE_CHECKING:
@@ -289,16 +289,27 @@ def _input_told(change: PartChange, question: _Question, past: Past) -> str:
     if change.new is None:
         return f"input {change.name} is gone"
     expr = question.node.inputs.get(change.name) or question.node.over.get(change.name)
-    subject = f"input {change.name}" + (f" (from {describe(expr)})" if expr is not None else "")
-    if expr is not None and (named := _parameters(expr)):
-        subject = f"parameter {' and '.join(named)}"
+    subject = f"input {change.name}" + (f" (from {_origin(expr)})" if expr is not None else "")
+    if isinstance(expr, Param):
+        file = _file_name(question.inputs.get(change.name))
+        subject = f"file {file} (parameter {expr.name})" if file else f"parameter {expr.name}"
     values = [_short(past.inputs.get(change.name)), _short(question.inputs.get(change.name))]
     return f"{subject} changed" + (f": {values[0]} → {values[1]}" if all(values) else "")
 
 
-def _parameters(expr: Expr) -> list[str]:
-    found = list(walk(expr))
-    return sorted({part.name for part in found if isinstance(part, Param)}) if isinstance(expr, Param) else []
+def _origin(expr: Expr) -> str:
+    """Name what an input comes from: the steps, where a value is put together from what several gave."""
+    steps = dict.fromkeys(part.step for part in walk(expr) if isinstance(part, Out | Gather))
+    return describe(expr) if isinstance(expr, Out | Gather) or not steps else ", ".join(steps)
+
+
+def _file_name(tree: Json) -> str:
+    """Return the name of the file or folder that an input is; nothing for other values."""
+    match tree:
+        case {"artifact": {"type": "file" | "dir", "meta": {"name": str(name)}}}:
+            return name
+        case _:
+            return ""
 
 
 def _short(tree: Json) -> str:
