@@ -88,8 +88,9 @@ class Attempt:
     timeout: float | None = None
     #: Run in a process of its own, hide undeclared variables, refuse undeclared reads.
     strict: bool = False
-    #: Project files (relative POSIX paths or patterns) that the step declared: keyed by the engine, so free to read.
-    files: tuple[str, ...] = ()
+    #: Project files and folders that the step declared: relative POSIX path → value that they are keyed by
+    #: (:mod:`headwater.observed`). Free to read, as long as that is what they hold.
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: Identifies an effect to the outside: the same for every try of this step in this run.
     idempotency_key: str = ""
 
@@ -117,7 +118,7 @@ class Attempt:
             },
             "timeout": self.timeout,
             "strict": self.strict,
-            "files": list(self.files),
+            "files": dict(self.files),
             "idempotency_key": self.idempotency_key,
         }
 
@@ -127,7 +128,6 @@ class Attempt:
         fields = {name: value for name, value in document.items() if name != "headwater"}
         fields["outputs"] = dict(document["outputs"])
         fields["secrets"] = tuple(document["secrets"])
-        fields["files"] = tuple(document["files"])
         fields["resources"] = Resources(**document["resources"])
         return Attempt(**fields)
 

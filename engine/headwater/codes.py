@@ -11,6 +11,7 @@ from headwater.digest import digest_bytes, digest_of
 from headwater.errors import DefinitionError
 from headwater.expr import to_json
 from headwater.fingerprint import fingerprint, installed_versions, is_importable, synthesise
+from headwater.observed import value_of, walk
 from headwater.rebuild import Code, code_of_document
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class CodeBook:
         return self._types[name]
 
     def _files(self, node: Node) -> dict[str, str]:
-        """Digest what a step declares to read, and the scripts of a command."""
+        """Digest what a step declares to read, and the scripts of a command; a folder counts with all that is in it."""
         patterns = list(node.options.files)
         if node.kind == "command":
             patterns += cast("list[str]", cast("Mapping[str, Json]", node.call).get("files") or [])
@@ -105,9 +106,14 @@ class CodeBook:
                     hint="mend the path; it is relative to the project's folder",
                 )
             for match in matches:
-                if match.is_file():
-                    found[match.relative_to(self._project.root).as_posix()] = self._sources.digest(match)
+                for path in walk(match):
+                    name = path.relative_to(self._project.root).as_posix()
+                    found[name] = value_of(path, digest=self._sources.digest)
         return found
+
+    def forget_files(self, node: Node) -> None:
+        """Look at the files that a step declares anew when it is next decided; its code stays what it was."""
+        self._codes.pop(node.name, None)
 
     def entries(self, nodes: Mapping[str, Node]) -> dict[str, str]:
         """Return compiled entry → entry as workers import it, for functions that cannot be imported by name.
@@ -133,7 +139,6 @@ class CodeBook:
         sources = {path: source.data for path in self._project.python_files() if (source := self._project.source(path))}
         for node in nodes.values():
             if node.kind == "command":
-                for name in self._files(node):
-                    path = Path(self._project.root, name)
-                    sources[path] = path.read_bytes()
+                paths = [Path(self._project.root, name) for name in self._files(node)]
+                sources |= {path: path.read_bytes() for path in paths if path.is_file()}
         return make_bundle(roots, sources, made={name: text.encode() for name, text in self._made.items()})

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from headwater.digest import digest_bytes, digest_of, digest_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from headwater.digest import Digest
 
@@ -91,6 +91,16 @@ def value_of(path: Path, *, digest: Callable[[Path], Digest] | None = None) -> s
         return ABSENT
     except OSError:
         return UNSTABLE
+
+
+def walk(path: Path) -> Iterator[Path]:
+    """Yield a path, and all that is below it if it is a folder; not what comes and goes by itself."""
+    if path.name in _FLEETING or path.name.endswith(".pyc"):
+        return
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        for inner in sorted(path.iterdir()):
+            yield from walk(inner)
 
 
 def _names(folder: Path) -> list[str]:

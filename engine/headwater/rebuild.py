@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from headwater.digest import digest_of
+from headwater.excerpt import differing, text_of
 from headwater.expr import Gather, Out, Param, describe, walk
 from headwater.key import KeyParts, compare_parts, identity, key_of
 
@@ -41,6 +42,10 @@ class Codes(Protocol):
 
     def code(self, node: Node) -> Code:
         """Return the code of a node."""
+        ...
+
+    def forget_files(self, node: Node) -> None:
+        """Look at the files that a node declares anew when its code is next asked for."""
         ...
 
     def type_digest(self, name: str) -> str:
@@ -147,14 +152,26 @@ class Rebuilder:
             refusals.append(refusal)
         return self._run(question, None, refusals, displaces=self._is_stale(node, traces))
 
+    def decide_anew(self, node: Node, inputs: Mapping[str, Tree], *, step: str) -> Decision:
+        """Decide about a step that is to run once more since a file that it declares changed meanwhile."""
+        self._codes.forget_files(node)
+        again = self.decide(node, inputs, step=step)
+        if again.action == "run":
+            return again
+        reason = "a file that it declares changed while it ran"
+        return replace(again, action="run", reason=reason, key=again.base, trace=None)
+
     def _is_stale(self, node: Node, traces: Sequence[Trace]) -> bool:
         return node.options.fresh is not None and bool(traces)
 
-    def foretell(self, node: Node, step: str) -> tuple[str, ...]:
-        """Return what changed since the last time of what does not depend on inputs: code, environment, files."""
+    def foretell(self, node: Node, step: str) -> tuple[str, ...] | None:
+        """Return what changed since the last time of what does not depend on inputs: code, environment, files.
+
+        None: it has not run before.
+        """
         past = self._history.last(step)
         if past is None:
-            return ()
+            return None
         code = self._codes.code(node)
         parts = KeyParts(node.kind, code.digest, {}, environment=code.environment, files=code.files)
         question = _Question(node, step, {}, parts, "", code)
@@ -293,8 +310,10 @@ def _input_told(change: PartChange, question: _Question, past: Past) -> str:
     if isinstance(expr, Param):
         file = _file_name(question.inputs.get(change.name))
         subject = f"file {file} (parameter {expr.name})" if file else f"parameter {expr.name}"
-    values = [_short(past.inputs.get(change.name)), _short(question.inputs.get(change.name))]
-    return f"{subject} changed" + (f": {values[0]} → {values[1]}" if all(values) else "")
+    old, new = text_of(past.inputs.get(change.name)), text_of(question.inputs.get(change.name))
+    if old is None or new is None or old == new:
+        return f"{subject} changed"
+    return f"{subject} changed: {' → '.join(differing(old, new, width=40))}"
 
 
 def _origin(expr: Expr) -> str:
@@ -310,15 +329,6 @@ def _file_name(tree: Json) -> str:
             return name
         case _:
             return ""
-
-
-def _short(tree: Json) -> str:
-    """Return a plain value as short text; nothing for what is long or not plain."""
-    if not isinstance(tree, dict) or "value" not in tree:
-        return ""
-    value = tree["value"]
-    text = repr(value)
-    return text if len(text) <= 40 and not isinstance(value, dict) else ""
 
 
 def types_in(trees: Iterable[Json]) -> set[str]:

@@ -125,15 +125,18 @@ def _perform(scene: Scene, call: Call, trusts: Trusts, scratch: Path, stack: Exi
 
 def _run_command(scene: Scene, attempt: Attempt, trusts: Trusts, scratch: Path) -> object:
     from headwater.worker.command import command_of, run_command
+    from headwater.worker.declared import declared_bytes
     from headwater.worker.inputs import decode_inputs
     from headwater.worker.loading import load
 
     code = _bundle(scene).files
 
-    def source(name: str) -> bytes | None:
+    def source(name: str) -> bytes:
         path = scene.project / name
-        data = None if scene.is_current else code.get(f"{PROJECT}/{name}")
-        return path.read_bytes() if data is None and path.is_file() else data
+        here = path.read_bytes() if path.is_file() else None
+        if scene.is_current and here is not None:
+            return here
+        return declared_bytes(name, attempt.files[name], places=[code.get(f"{PROJECT}/{name}"), here])
 
     inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load, trusts=trusts)
     spec = command_of(attempt.call["command"])
@@ -159,6 +162,7 @@ def _attempt(scene: Scene) -> Attempt:
         env=options.env,
         secrets=options.secrets,
         resources=options.resources,
+        files=cast("Mapping[str, str]", step.parts.get("files") or {}),
         idempotency_key=f"{record.run}/{step.step}",
     )
 

@@ -221,7 +221,7 @@ MUTANTS = [
     ("b26", "shows secrets", Mutant, {"attempt": give_secrets_openly}),
     ("b27", "does not miss secrets", Mutant, {"attempt": replace(secrets=())}),
     ("b28", "does not tell what was read", Mutant, {"outcome": replace(observed={})}),
-    ("b28", "takes declared reads for others", Mutant, {"attempt": replace(files=())}),
+    ("b28", "takes declared reads for others", Mutant, {"attempt": replace(files={})}),
     ("b29", "is not strict", Mutant, {"attempt": replace(strict=False)}),
     ("b30", "takes any exit code", Mutant, {"outcome": forgive}),
 ]

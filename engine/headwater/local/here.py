@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from headwater.backend import Outcome, StepFailure
 from headwater.bundle import PROJECT, Bundle
+from headwater.sources import Sources
 from headwater.types import Fault
 from headwater.worker.capture import Recorder, Routing
 from headwater.worker.importer import files_of
@@ -49,6 +50,7 @@ class Here:
         self._pool = StepPool(name=context.name, project=context.project, most=most)
         self._routing = Routing()
         self._cap = ThreadCap()
+        self._sources = Sources()
         self._lock = threading.Lock()
         self._stores: dict[str, Store] = {}
         self._code: dict[str, Mapping[str, bytes]] = {}
@@ -151,7 +153,16 @@ class Here:
                 reads.leave_out(code)
                 self._reads[bundle] = (reads, Memos(code))
             standing, memos = self._reads[bundle]
-        return Place(label, project, extent=self._extent, code=code, standing=standing, cap=self._cap, memos=memos)
+        return Place(
+            label,
+            project,
+            extent=self._extent,
+            code=code,
+            standing=standing,
+            cap=self._cap,
+            memos=memos,
+            sources=self._sources,
+        )
 
     def _code_of(self, digest: str, store: Store) -> Mapping[str, bytes]:
         """Return the bundle's files, by the names under which a step might open them."""

@@ -236,7 +236,7 @@ def attempt_of(job: Job, decision: Decision, number: int) -> Attempt:
         resources=node.options.resources,
         timeout=node.options.timeout,
         strict=node.options.strict,
-        files=node.options.files,
+        files=decision.parts.files,
         idempotency_key=f"{job.run}/{decision.step}",
     )
 

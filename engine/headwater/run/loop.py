@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never, cast
 
 from headwater.backend import LogLine, Outcome, Report, StepFailure
@@ -46,6 +46,7 @@ from headwater.schedule import (
     Woken,
 )
 from headwater.types import Fault, RunStatus, StepStatus
+from headwater.worker.declared import CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +88,8 @@ class _Loop:
     #: Steps that have outputs of this run, by the attempt that gave them.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
+    #: Steps that were decided a second time since a file that they declare changed.
+    decided_anew: set[str] = field(default_factory=set)
     #: Answers for the scheduler that are not told yet.
     events: deque[Event] = field(default_factory=deque)
     #: Attempts that wait for the end of a round, to travel together: backend → attempts.
@@ -214,10 +217,27 @@ class _Loop:
         if backend is None:
             self._perform(node, step, number)
             return
+        try:
+            self._follow_files(node, step)
+        except (HeadwaterError, OSError) as error:
+            self.events.append(Failed(step, number, Fault.CONFIG, str(error)))
+            return
         attempt = attempt_of(job, self.decisions[step], number)
         job.log.append(kinds.ATTEMPT_SUBMITTED, attempt=attempt.attempt_id, step=step, backend=backend)
         job.view.running(step, number, backend)
         self.batches.setdefault(backend, []).append(attempt)
+
+    def _follow_files(self, node: Node, step: str) -> None:
+        """Decide anew, once, about a step whose last attempt found its declared files changed."""
+        last = self.outcomes.get(step)
+        if last is None or last.failure is None or last.failure.kind != CHANGED:
+            return
+        self.decided_anew.add(step)
+        decision = self.job.rebuilder.decide_anew(node, self.decisions[step].inputs, step=step)
+        if self.job.plan is not None:
+            agree(self.job.plan, decision)
+        self.decisions[step] = decision
+        self.job.log.append(kinds.STEP_DECIDED, **records.decided(node, decision, self.job))
 
     def _perform(self, node: Node, step: str, number: int) -> None:
         """Carry out a control step: it is the loop's own work."""
@@ -277,6 +297,9 @@ class _Loop:
             failure = StepFailure(Fault.CONTRACT, "ContractError", problem)
         if failure is None and self._is_lost(outcome):
             failure = StepFailure(Fault.LOST, "ObjectMissing", "its outputs are not in the store")
+        if failure is not None and failure.kind == CHANGED and step in self.decided_anew:
+            message = f"{failure.message}, and so it was before; does the step itself change it?"
+            failure = replace(failure, fault=Fault.CONFIG, message=message)
         self.job.log.append(kinds.ATTEMPT_ENDED, **records.attempt_ended(step, outcome, failure))
         self.outcomes[step] = outcome
         if failure is None:

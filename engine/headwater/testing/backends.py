@@ -21,6 +21,7 @@ import pytest
 
 from headwater.artifacts import File
 from headwater.backend import INTERFACE, Backend, BackendContext, Capability, StepFailure
+from headwater.digest import digest_bytes
 from headwater.testing.bench import PATIENCE, Bench, is_alive, run_all, wait_all, wait_for
 from headwater.types import Fault, Resources
 
@@ -307,7 +308,7 @@ class BackendContract:
         (bench.project / "table.csv").write_text("a,b\n")
         inputs = {"path": str(bench.project / "table.csv")}
         plain = bench.attempt("read", inputs=inputs)
-        declared = bench.attempt("read", inputs=inputs, files=("table.csv",))
+        declared = bench.attempt("read", inputs=inputs, files={"table.csv": digest_bytes(b"a,b\n")})
         missing = bench.attempt("read", inputs={"path": str(bench.project / "absent.csv")})
         first, second, third = run_all(backend, [plain, declared, missing])
         assert list(first.observed) == ["project:table.csv"]

@@ -30,7 +30,7 @@ def perform_alone(attempt: Attempt, *, project: str, folder: Path, label: str) -
     scratch.mkdir()
     try:
         store = open_store(attempt.store, create=False)
-        strict_files = attempt.files if attempt.strict else None
+        strict_files = tuple(attempt.files) if attempt.strict else None
         place = bind(
             attempt.bundle, store=store, project=project, folder=str(folder), label=label, strict_files=strict_files
         )

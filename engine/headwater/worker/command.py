@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from headwater.backend import StepFailure
+from headwater.observed import LISTING
 from headwater.types import Fault
 from headwater.worker.failure import AttemptFailed, failed
 
@@ -33,8 +34,6 @@ class CommandSpec:
 
     argv: tuple[str, ...]
     shell: bool
-    #: Scripts that it needs, relative to the project.
-    files: tuple[str, ...]
     #: The output that takes what it prints.
     stdout: str | None
     #: Output → suffix of its file; ``"/"`` for a folder.
@@ -47,7 +46,6 @@ def command_of(document: Json) -> CommandSpec:
     return CommandSpec(
         argv=tuple(cast("list[str]", given["argv"])),
         shell=bool(given.get("shell")),
-        files=tuple(cast("list[str]", given.get("files") or [])),
         stdout=cast("str | None", given.get("stdout")),
         suffixes=cast("dict[str, str]", given.get("suffixes") or {}),
     )
@@ -59,15 +57,15 @@ def run_command(
     inputs: Mapping[str, object],
     *,
     scratch: Path,
-    source: Callable[[str], bytes | None],
+    source: Callable[[str], bytes],
 ) -> dict[str, Path]:
-    """Run a command and return output name → the path that it wrote. ``source`` gives a script's bytes by its path.
+    """Run a command and return output name → the path that it wrote. ``source`` gives a declared file's bytes.
 
     Raises a ``user`` failure with the last lines of the error stream when the program does.
     """
     folder = scratch / "work"
     folder.mkdir()
-    _place_files(spec, folder, source)
+    _place_files(attempt, folder, source)
     outputs = {name: _output_path(scratch, name, spec.suffixes.get(name, "")) for name in attempt.outputs}
     texts = {name: _text(value) for name, value in inputs.items()} | {k: str(v) for k, v in outputs.items()}
     if spec.shell:
@@ -82,14 +80,14 @@ def run_command(
     return outputs
 
 
-def _place_files(spec: CommandSpec, folder: Path, source: Callable[[str], bytes | None]) -> None:
-    for name in spec.files:
-        data = source(name)
-        if data is None:
-            raise failed(Fault.CONFIG, "FileMissing", f"the command needs {name}, which is not where it runs")
+def _place_files(attempt: Attempt, folder: Path, source: Callable[[str], bytes]) -> None:
+    for name, value in attempt.files.items():
         target = folder / name
+        if value.startswith(LISTING):
+            target.mkdir(parents=True, exist_ok=True)
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        target.write_bytes(source(name))
         target.chmod(0o755)
 
 

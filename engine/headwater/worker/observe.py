@@ -9,7 +9,6 @@ Metadata alone (``os.stat``, ``Path.exists``) is not seen: Python audits no such
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import os
 import site
 import sys
@@ -26,7 +25,7 @@ from headwater.worker.variables import Variables
 from headwater.worker.variables import install as watch_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from types import FrameType
 
     Identity: TypeAlias = tuple[int, int, int]
@@ -46,7 +45,7 @@ class Observer:
         project: str,
         skip: Iterable[str] = (),
         code: Collection[str] = (),
-        declared: Sequence[str] = (),
+        declared: Collection[str] = (),
         is_strict: bool = False,
         variables: Variables | None = None,
     ) -> None:
@@ -206,7 +205,7 @@ class Observer:
         relative = os.path.relpath(place, inner[0]).replace(os.sep, "/")
         if any(part in _FLEETING for part in relative.split("/")):
             return True
-        if any(relative == name or fnmatch.fnmatch(relative, name) for name in self._declared):
+        if relative in self._declared:
             return True
         nested = [root for root in environment_places() if _is_below(root, inner) and root not in inner]
         return identity is not None and _is_below(place, nested)

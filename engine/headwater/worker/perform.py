@@ -13,9 +13,11 @@ from headwater.artifacts.paths import scratch_folder
 from headwater.backend import Outcome
 from headwater.errors import Corrupt, HeadwaterError
 from headwater.observed import variable_of
+from headwater.sources import Sources
 from headwater.worker.capture import masker
 from headwater.worker.command import command_of, run_command
 from headwater.worker.current import Performance, performing
+from headwater.worker.declared import check_declared, declared_bytes
 from headwater.worker.failure import failure_of
 from headwater.worker.inputs import decode_inputs, encode_outputs
 from headwater.worker.loading import function_of
@@ -63,6 +65,8 @@ class Place:
     cap: ThreadCap = field(default_factory=ThreadCap)
     #: Finds what the project's code remembers from one attempt to the next.
     memos: Memos | None = None
+    #: Digests of declared files, remembered as long as the files do not change.
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(slots=True)
@@ -157,6 +161,7 @@ def _put_aside(store: Store, error: Corrupt) -> None:
 def _call_function(work: _Work) -> object:
     assert work.observer is not None
     entry = cast("str", work.attempt.call["function"])
+    check_declared(work.attempt.files, project=work.place.project, sources=work.place.sources)
     work.in_body = True  # loading runs the user's modules
     with observing(work.observer):
         function = function_of(work.load(entry), entry)
@@ -166,6 +171,7 @@ def _call_function(work: _Work) -> object:
     with observing(work.observer):
         result = _call(function, inputs)
     work.in_body = False
+    check_declared(work.attempt.files, project=work.place.project, sources=work.place.sources)
     check_returned(function, result)
     return result
 
@@ -182,11 +188,11 @@ def _call(function: Callable[..., object], inputs: Mapping[str, object]) -> obje
 
 def _run_command(work: _Work) -> object:
     """Run a command; its outputs are files and folders, in the shape that the attempt declares."""
-    attempt, place = work.attempt, work.place
+    attempt = work.attempt
     spec = command_of(attempt.call["command"])
     inputs = work.inputs()
     work.in_body = True
-    paths = run_command(attempt, spec, inputs, scratch=work.scratch, source=lambda name: _source(place, name))
+    paths = run_command(attempt, spec, inputs, scratch=work.scratch, source=lambda name: _source(work, name))
     work.in_body = False
     if not paths:
         return None
@@ -202,13 +208,11 @@ def _run_command(work: _Work) -> object:
     return cast("Callable[..., object]", work.load(attempt.whole))(**values)
 
 
-def _source(place: Place, name: str) -> bytes | None:
-    """Return the bytes of a project file: the bundle's, else what lies in the project."""
-    path = Path(place.project, name)
-    data = place.code.get(str(path))
-    if data is None and path.is_file():
-        data = path.read_bytes()
-    return data
+def _source(work: _Work, name: str) -> bytes:
+    """Return the bytes of a declared file: the bundle's, or those in the project, whichever it was decided for."""
+    path = Path(work.place.project, name)
+    here = path.read_bytes() if path.is_file() else None
+    return declared_bytes(name, work.attempt.files[name], places=[work.place.code.get(str(path)), here])
 
 
 def _own_variables(attempt: Attempt) -> dict[str, str]:
@@ -226,7 +230,7 @@ def _observer(work: _Work) -> Observer:
         project=place.project,
         skip=(str(work.scratch), *root, *place.skip),
         code=code,
-        declared=attempt.files,
+        declared=attempt.files.keys(),
         is_strict=attempt.strict,
         variables=variables,
     )

@@ -196,7 +196,7 @@ class StepPool:
             store=attempt.store,
             project=self._project,
             is_strict=attempt.strict,
-            files=attempt.files if attempt.strict else (),
+            files=tuple(attempt.files) if attempt.strict else (),
             env=tuple(sorted(attempt.env.items())),
         )
 
