@@ -197,10 +197,13 @@ class Workspace:
         """
         from headwater import targets
         from headwater.fingerprint import outdated_modules
+        from headwater.worker.surroundings import are_surroundings_current
 
         self._choose_project(target)
         if self.is_fresh:
             return None
+        if isinstance(target, str | Path) and not are_surroundings_current(str(self.project.root)):
+            return []
         if isinstance(target, str) and targets.stored_name(target) is not None:
             return []
         return outdated_modules(self.project) or None

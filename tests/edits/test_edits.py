@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.edits.places import write
 from tests.edits.row import RUN
 from tests.edits.table import MAIN, ROWS
 
@@ -46,17 +47,6 @@ def measurers():
     yield both
     for one in both:
         one.close()
-
-
-def write(files, tmp):
-    for name, text in files.items():
-        kind, _, rest = name.rpartition(":")
-        path = {"": tmp / "project", "site": tmp / "site", "beside": tmp}[kind] / rest
-        if text is None:
-            path.unlink()
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.replace("{tmp}", str(tmp)))
 
 
 def request(row, tmp, env, *, as_script=False):

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from headwater.fingerprint.changing import is_attribute_changed
 from headwater.fingerprint.functions import add_decorator, cells_of
-from headwater.fingerprint.objects import callable_target, class_target, is_own, own_code_in, plain_items, wrapped_of
+from headwater.fingerprint.objects import (
+    callable_target,
+    class_target,
+    is_own,
+    made_items,
+    own_code_in,
+    plain_items,
+    wrapped_of,
+)
 from headwater.fingerprint.resolve import add_form
 from headwater.fingerprint.walk import Context, Module
 
@@ -59,6 +67,8 @@ def build_class(walk: Walk, node: Node, cls: type) -> None:
     _add_bases(walk, node, cls)
     _add_patched(walk, node, live, used)
     _add_values(walk, node, cls, named)
+    if not found or "<locals>" in cls.__qualname__:
+        node.items += made_items(walk, cls)
 
 
 def _names_of(definition: Definition) -> Iterator[str]:

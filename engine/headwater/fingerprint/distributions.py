@@ -75,6 +75,25 @@ def is_standard(module: str) -> bool:
     return top in sys.stdlib_module_names or top in sys.builtin_module_names
 
 
+def refresh() -> None:
+    """Forget what was read if something was installed or removed since: a process may outlive several versions."""
+    state = tuple((folder, _changed(folder)) for folder in sys.path)
+    if _STATES and _STATES[-1] != state:
+        forget()
+    _STATES[:] = [state]
+
+
+#: Folders of the path, and when they last changed, at the last look.
+_STATES: list[tuple[tuple[str, int], ...]] = []
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116  many
+    except OSError:
+        return 0
+
+
 def forget() -> None:
     """Forget what was read, as after an installation in the running process."""
     for remembered in (_facts, _distributions_of, _local_installs, _metadata_folders, _requirement):

@@ -37,7 +37,25 @@ def outdated_modules(project: Project) -> list[Path]:
         if _plain(code) not in codes[path]:
             found.add(Path(path))
     note_loaded(project.root)
-    return sorted(found)
+    return sorted(found | set(_hidden(project)))
+
+
+def _hidden(project: Project) -> Iterator[Path]:
+    """Yield the project's top-level modules in whose place one of another project is loaded here."""
+    for base in (project.root, project.root / "src"):
+        for entry in os.scandir(base) if base.is_dir() else ():
+            module = sys.modules.get(entry.name.removesuffix(".py"))
+            file = getattr(module, "__dict__", {}).get("__file__")
+            if not isinstance(file, str) or project.has(file) or _is_installed(file):
+                continue
+            own = project.module_path(entry.name.removesuffix(".py"))
+            if own is not None:
+                yield own
+
+
+def _is_installed(file: str) -> bool:
+    prefixes = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}  # noqa: PTH120
+    return "-packages" in file or any(file.startswith(prefix + os.sep) for prefix in prefixes)
 
 
 def constants_set_here(project: Project) -> frozenset[str]:

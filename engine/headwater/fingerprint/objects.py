@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import operator
+import sys
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -31,6 +34,8 @@ LRU_CACHE = type(functools.lru_cache(len))
 _OPERATORS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _MOST_MEMBERS = 10_000
+#: Flag of types that were made while Python ran, unlike those of compiled code (``Py_TPFLAGS_HEAPTYPE``).
+_MADE_BY_PYTHON = 1 << 9
 #: Types whose instances never make a difference to a result.
 _INERT = frozenset(
     {
@@ -141,7 +146,43 @@ def class_target(walk: Walk, cls: type) -> Target:
     """Return what a class stands for."""
     if walk.module_of_class(cls) is not None:
         return walk.klass(cls)
-    return walk.external(f"{cls.__module__}.{cls.__qualname__}")
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    if not cls.__flags__ & _MADE_BY_PYTHON or _stands_at(cls):
+        return walk.external(path)
+    key = ("made", id(cls))
+    if key not in walk.nodes:
+        node = walk.nodes[key] = Node("class", path, "", 0, [walk.external(path)])
+        walk.keep(cls)
+        node.items += [part for base in cls.__bases__ for part in ("base", class_target(walk, base))]
+        node.items += made_items(walk, cls)
+    return walk.nodes[key]
+
+
+def _stands_at(cls: type) -> bool:
+    """Tell whether a class is found under the name that it gives itself; one that a call made may not be."""
+    found: object = sys.modules.get(str(cls.__module__))
+    for part in cls.__qualname__.split("."):
+        found = given(found, part)
+    return found is cls
+
+
+def made_items(walk: Walk, cls: type) -> list[str | Node]:
+    """Return what a call gave a class that no statement describes: an enum's members, fields, plain attributes."""
+    own = vars(cls).items()
+    made = {name: value for name, value in own if not name.startswith("__") and not isinstance(value, cls)}
+    if issubclass(cls, enum.Enum):
+        made = {f"member {name}": member.value for name, member in cls.__members__.items()}
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            made[f"field {field.name}"] = (field.type, field.init, field.repr, field.compare, field.kw_only)
+            for what in ("default", "default_factory"):
+                if (value := given(field, what)) is not dataclasses.MISSING:
+                    made[f"{what} {field.name}"] = value
+    items: list[str | Node] = []
+    for name, value in made.items():
+        plain = plain_items(walk, value)
+        items += [f"made {name}", *plain] if plain is not None else [f"made {name} of {type(value).__qualname__}"]
+    return items
 
 
 def _builtin(walk: Walk, value: object) -> Target | None:

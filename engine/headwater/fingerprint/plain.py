@@ -37,7 +37,7 @@ _SEQUENCES = (list, tuple, deque)
 _MAPPINGS = (dict, OrderedDict, defaultdict, Counter, types.MappingProxyType)
 _MUTABLE = (list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter)
 _DEPTH = 50
-_SHOWN = 60
+_SHOWN = 1000
 _SECRET_NAME = re.compile(
     r"secret|token|passw|pwd|api_?key|credential|private|auth|signature|access_?key|connection_?string|dsn",
     re.IGNORECASE,
@@ -195,7 +195,7 @@ def is_secret(name: str, value: object) -> bool:
 
 
 def shown(name: str, value: object, strip: Callable[[str], str]) -> str | None:
-    """Return a short text of a plain value for people; None if it looks like a secret."""
+    """Return the text of a plain value for people, cut where it is very long; None if it looks like a secret."""
     if is_secret(name, value):
         return None
     text = strip(repr(value))

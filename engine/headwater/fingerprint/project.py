@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.digest import digest_bytes
-from headwater.fingerprint.distributions import ENGINE, local_installs
+from headwater.fingerprint.distributions import ENGINE, local_installs, refresh
 from headwater.fingerprint.trees import SourceTree, parse
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Project:
     """
 
     def __init__(self, root: Path, *, name: str = "project") -> None:
+        refresh()
         #: The folder itself.
         self.root = Path(os.path.realpath(root))
         self._given = Path.cwd() / root

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from headwater.excerpt import differing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -123,7 +125,10 @@ def _changed(old: list[dict[str, Json]], new: list[dict[str, Json]], *, is_own: 
     was, now = old[0], new[0]
     values = ""
     if "shown" in was and "shown" in now:
-        values = f": {was['shown']} → {now['shown']}"
+        before, after = str(was["shown"]), str(now["shown"])
+        # Equal: both were cut before the difference.
+        is_seen = before != after
+        values = f": {' → '.join(differing(before, after))}" if is_seen else f" after {len(after) - 1} characters"
     name = f"its own code ({_place(now)})" if is_own else _name(now)
     return _change(f"{name} changed{values}", now)
 

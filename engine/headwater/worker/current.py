@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class Performance:
     """What watches over one attempt while its body runs."""
 
-    __slots__ = ("idempotency_key", "is_over", "observer", "recorder")
+    __slots__ = ("idempotency_key", "is_over", "observer", "recorder", "step")
 
-    def __init__(self, recorder: Recorder | None = None, *, idempotency_key: str = "") -> None:
+    def __init__(self, recorder: Recorder | None = None, *, step: str = "", idempotency_key: str = "") -> None:
         self.recorder = recorder
+        self.step = step
         self.idempotency_key = idempotency_key
         self.observer: Observer | None = None
         #: Set when the attempt has ended; threads that it left behind belong to nothing then.
@@ -68,6 +69,12 @@ def idempotency_key() -> str | None:
     """Return what identifies the running step's effect to the outside: the same for every try of it in one run."""
     here = current()
     return here.idempotency_key or None if here is not None else None
+
+
+def step_of(thread: threading.Thread) -> str:
+    """Return the step that started a thread, if one did, and in this process."""
+    mark: Performance | None = getattr(thread, _MARK, None)
+    return mark.step if mark is not None else ""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from headwater.observed import ABSENT, UNSTABLE, label_of, value_of, value_of_variable
+from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
 from headwater.worker.current import Performance, current, performing
 from headwater.worker.variables import Variables
 from headwater.worker.variables import install as watch_variables
@@ -158,10 +158,8 @@ class Observer:
 
     def is_current(self) -> bool:
         """Tell whether everything that was read is still as it was."""
-        variables = self.variables.found.items()
-        return all(_identity(place) == identity for place, identity in self._reads.items()) and all(
-            value_of_variable(label, os.environ) == value for label, value in variables
-        )
+        is_same = all(_identity(place) == identity for place, identity in self._reads.items())
+        return is_same and self.variables.are_current()
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[bool]:
@@ -399,13 +397,26 @@ def install() -> None:
     openers.install()
 
 
+#: Project → what saw its modules being imported into this process: they stay, and so does what they read.
+_IMPORTS: dict[str, Observer] = {}
+
+
 @contextlib.contextmanager
 def importing(project: str, *, skip: Iterable[str] = ()) -> Iterator[Observer]:
-    """See which files the project's modules read while they are imported inside, in a process of many purposes."""
+    """See which files and variables the project's modules read while they are imported inside, in a process of many
+    purposes. What was read when they had been imported earlier in this process, inside such a block, is told too.
+    """
     install()
-    observer = Observer(project=project, skip=skip)
-    with performing(Performance()), observing(observer):
+    if project not in _IMPORTS:
+        variables = Variables(project=os.sep, foreign=is_foreign)
+        _IMPORTS[project] = Observer(project=project, skip=skip, variables=variables)
+    with performing(Performance()), observing(_IMPORTS[project]) as observer:
         yield observer
+
+
+def are_imports_current(project: str) -> bool:
+    """Tell whether modules of a project that were imported inside :func:`importing` would read the same now."""
+    return project not in _IMPORTS or _IMPORTS[project].is_current()
 
 
 @contextlib.contextmanager

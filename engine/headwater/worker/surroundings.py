@@ -81,10 +81,14 @@ def _listed(folder: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.endswith(".dist-info")))
 
 
+#: Folder → names of the metadata folders in it, when this process first looked.
+_SEEN: dict[str, tuple[str, ...]] = {}
+
+
 def note_installed() -> None:
     """Note what is installed now, for :func:`were_replaced`."""
     for entry in sys.path:
-        _listed(entry)
+        _SEEN.setdefault(entry, _listed(entry))
 
 
 def were_replaced(names: Collection[str]) -> bool:
@@ -96,6 +100,16 @@ def were_replaced(names: Collection[str]) -> bool:
         for entry in dict.fromkeys(sys.path)
         if (before := _listed(entry)) != (now := _listed.__wrapped__(entry))
     )
+
+
+def are_surroundings_current(project: str) -> bool:
+    """Tell whether this process would be the same if it began now: packages, and what the project's modules read."""
+    from headwater.worker.observe import are_imports_current
+
+    seen = dict(_SEEN)
+    note_installed()
+    is_replaced = any(_listed.__wrapped__(folder) != names for folder, names in seen.items() if folder in sys.path)
+    return not is_replaced and are_imports_current(project)
 
 
 def _normal(name: str) -> str:

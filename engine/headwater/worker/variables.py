@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from headwater.observed import label_of_variable, value_of_variable
 from headwater.worker.current import current
@@ -50,6 +50,8 @@ class Variables:
         self._listed: dict[int, object] = {}
         #: Label → value.
         self.found: dict[str, str] = {}
+        #: Name → value of those that modules looked up while they were imported; None where there was none.
+        self.imported: dict[str, str | None] = {}
         #: Names that were set or removed by the code itself.
         self.made: set[str] = set()
 
@@ -63,8 +65,13 @@ class Variables:
             return
         only_whether = frame.f_code.co_name == "__contains__" and _module(frame) in _BETWEEN
         label = label_of_variable(text, only_whether=only_whether)
-        if label not in self.found and self._is_wanted_by_project(frame):
-            self.found[label] = value_of_variable(label, {} if value is None else {text: value})
+        if label in self.found and text in self.imported:
+            return
+        wanted = self._when_wanted(frame)
+        if wanted == "import":
+            self.imported.setdefault(text, value)
+        elif wanted == "body":
+            self.found.setdefault(label, value_of_variable(label, {} if value is None else {text: value}))
 
     def listed(self, name: object) -> None:
         """Take note of a name that came up while all were gone through."""
@@ -75,18 +82,25 @@ class Variables:
             return id(name) in self._listed
         return self._listed.pop(id(name), None) is not None  # Python has one object for each name of one letter
 
-    def _is_wanted_by_project(self, frame: FrameType) -> bool:
+    def are_current(self) -> bool:
+        """Tell whether everything that was looked up is still as it was."""
+        return all(os.environ.get(name) == value for name, value in self.imported.items()) and all(
+            value_of_variable(label, os.environ) == value for label, value in self.found.items()
+        )
+
+    def _when_wanted(self, frame: FrameType) -> Literal["body", "import"] | None:
+        """Tell whether the project's code wants it, and whether a module is being imported then."""
         reader: FrameType | None = frame
         while reader is not None and _module(reader) in _BETWEEN:
             reader = reader.f_back
         if reader is None or not self._owns(reader.f_code.co_filename):
-            return False
+            return None
         while reader is not None and _module(reader) != _BODY:
             file = reader.f_code.co_filename
             if file.startswith("<frozen importlib") or (reader.f_code.co_name == "<module>" and self._owns(file)):
-                return False
+                return "import"
             reader = reader.f_back
-        return True
+        return "body"
 
     def _owns(self, file: str) -> bool:
         if file not in self._is_own:

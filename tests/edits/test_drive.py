@@ -1,0 +1,96 @@
+"""Rows of the table, driven: what a run reuses after an edit is what a run without any memory gives.
+
+Each row is run before and after its edit by one driver process, so that what is warm (loaded modules, step processes, a
+cluster) is warm; the truth is what a fresh process gives with an empty store. A sample of the rows is taken, and all
+whose circumstances are special; ``EDITS_DRIVE=all`` takes every row on every backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.edits.places import write
+from tests.edits.table import ROWS
+
+BACKENDS = ("inline", "threads", "dask")
+#: Every so many rows one is in the sample.
+STRIDE = 7
+
+
+class Driver:
+    """A process that runs projects in forked children."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.edits.drive"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+            | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    def ask(self, request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return answer
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def driver():
+    one = Driver()
+    yield one
+    one.close()
+
+
+def is_special(row):
+    places = {name.partition(":")[0] for name in {*row.before, *row.after} if ":" in name}
+    return bool(places or row.env or row.env_after or row.moved or row.as_script)
+
+
+def sample():
+    for number, row in enumerate(ROWS):
+        if os.environ.get("EDITS_DRIVE") == "all":
+            for backend in BACKENDS:
+                yield pytest.param(row, backend, id=f"{row.name}-{backend}")
+        elif number % STRIDE == 0 or is_special(row):
+            backend = BACKENDS[number // (1 if is_special(row) else STRIDE) % 3]
+            yield pytest.param(row, backend, id=f"{row.name}-{backend}")
+
+
+@pytest.mark.parametrize(("row", "backend"), list(sample()))
+def test_what_is_reused_after_an_edit_is_what_would_be_computed(row, backend, tmp_path, driver):
+    first = tmp_path / "first"
+    (first / "site").mkdir(parents=True)
+    (first / "project").mkdir()
+    place = tmp_path / "somewhere" / "else" if row.moved else first
+    variables = sorted({*row.env, *row.env_after})
+    before = {"root": str(first), "files": row.before, "env": row.env, "as_script": False}
+    after = {"root": str(place), "files": {}, "env": row.env_after, "as_script": row.as_script}
+    request = {"tmp": str(tmp_path), "site": str(first / "site"), "store": str(tmp_path / "store"), "backend": backend}
+    request |= {"variables": variables}
+    if row.moved:
+        write(row.before, first)
+        shutil.copytree(first, place)
+    files = (row.before if row.touched else {}) | row.after
+    old, new = driver.ask(request | {"turns": [before, after | {"files": files}]})
+    [truth] = driver.ask(request | {"turns": [after], "store": str(tmp_path / "empty"), "backend": "inline"})
+    told = "\n".join(map(json.dumps, (old, new, truth)))
+    if all(step in truth["values"] for step in row.expect):
+        assert new["values"] == truth["values"], told
+    found = {step: "reuse" if new["status"].get(step) == "reused" else "run" for step in row.expect}
+    assert found == row.expect, told
+
