@@ -118,3 +118,37 @@ def test_from_another_terminal(project: Project) -> None:
     again = project.hw("cancel", "latest")
     assert again.status == 2
     assert "is not running: it is cancelled" in again.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["inline", "threads"])
+def test_a_thread_that_a_step_left_does_not_keep_the_command_alive(project: Project, backend: str) -> None:
+    project.write(
+        pipeline="""
+        import threading
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+        from headwater import pipeline, step
+
+        POOL = ThreadPoolExecutor(1)  # idle at the end: no trouble
+
+        @step
+        def leaves() -> int:
+            threading.Thread(target=time.sleep, args=(600,), name="for ever").start()
+            return POOL.submit(int, 7).result()
+
+        @step
+        def ends() -> int:
+            threading.Thread(target=time.sleep, args=(2,), name="for a while").start()
+            return 1
+
+        @pipeline
+        def main() -> list[int]:
+            return [leaves(), ends()]
+        """
+    )
+    done = project.hw("run", "pipeline.py", "--backend", backend, timeout=60)
+    assert (done.status, done.json) == (0, [7, 1])
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
+    assert warnings == ["warning: step 'leaves' left the thread 'for ever' running; it ends with this process"]
+    assert project.hw("show", "--json").json["status"] == "succeeded"

@@ -86,7 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         return _told(_unknown(words[0]), as_json="--json" in words)
-    return _guarded(words[0], words[1:])
+    status = _guarded(words[0], words[1:])
+    if argv is None:
+        from headwater.cli.leaving import leave
+
+        leave(status)
+    return status
 
 
 def _unknown(word: str) -> RequestError:
