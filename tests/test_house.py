@@ -237,8 +237,23 @@ def test_readme_has_exactly_the_two_commands() -> None:
     ids=relative,
 )
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    assert [target for target, _ in links if target and not (page.parent / target).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", without_code(page.read_text(encoding="utf-8")))
+    dead = []
+    for target, anchor in links:
+        goal = page.parent / target if target else page
+        if not goal.exists() or (anchor and anchor not in anchors(goal)):
+            dead.append(f"{target}#{anchor}")
+    assert dead == []
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as they are made for links."""
+    headings = re.findall(r"^#+ (.*)$", without_code(page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -251,6 +266,59 @@ def test_the_reference_is_up_to_date() -> None:
     command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def reference(name: str) -> str:
+    return (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+
+
+def table_rows(page: str) -> dict[str, str]:
+    """First cell → last cell of each row of each table of a reference page."""
+    lines = [line.strip("| ") for line in reference(page).splitlines() if line.startswith("| `")]
+    cells = [re.split(r"(?<!\\) \| ", line) for line in lines]
+    return {each[0].strip("`"): each[-1] for each in cells}
+
+
+def test_every_option_of_a_step_is_explained() -> None:
+    from headwater.author.commands import CommandOptions
+    from headwater.author.options import CallOptions, StepOptions
+
+    options = {*StepOptions.__annotations__, *CallOptions.__annotations__, *CommandOptions.__annotations__}
+    rows = table_rows("steps.md")
+    assert options - rows.keys() == set()
+    assert [name for name, text in rows.items() if len(text) < 10] == []
+
+
+def test_every_setting_is_explained() -> None:
+    from headwater import config
+    from headwater_dask import cluster
+
+    rows = table_rows("settings.md")
+    assert {*config._TOP, *config._STEP, *cluster._KINDS} - rows.keys() == set()
+
+
+def test_every_command_and_each_of_its_options_is_explained() -> None:
+    from headwater.cli import COMMANDS, parser_of
+
+    page = reference("commands.md")
+    for name in COMMANDS:
+        assert f"## hw {name}\n" in page
+        unexplained = [action.dest for action in parser_of(name)._actions if not action.help]
+        assert (name, unexplained) == (name, [])
+
+
+def test_every_public_name_is_explained() -> None:
+    import headwater
+    from headwater import backend, hooks, testing
+    from headwater.artifacts import choice
+
+    names = [f"## {name}\n" for name in headwater.__all__ if not name.startswith("__")]
+    assert [name for name in names if name not in reference("names.md")] == []
+    page = reference("plugins.md")
+    seams = [*(name for name in vars(hooks.Hooks) if name.startswith("headwater_")), *testing.__all__]
+    seams += [name for name, thing in vars(backend).items() if getattr(thing, "__module__", "") == backend.__name__]
+    assert [name for name in seams if not name.startswith("_") and f"### {name}\n" not in page] == []
+    assert [name for name in choice.OWN if f"### {name}\n" not in reference("values.md")] == []
 
 
 def test_every_command_has_its_module() -> None:
