@@ -53,3 +53,17 @@ def test_a_damaged_input_is_refused_and_the_next_run_makes_it_anew(project, pipe
     assert "run again: it was put aside" in failed.out + failed.err
     assert project.statuses("k=2") == {"make": "ran", "use": "ran"}
     assert project.statuses("k=3") == {"make": "reused", "use": "ran"}
+
+
+@pytest.mark.parametrize("pipeline", [CHAIN, TABLE], ids=["plain", "mapped"])
+def test_a_result_that_is_computed_again_replaces_its_damaged_object(project, pipeline):
+    project.write(pipeline=pipeline)
+    project.statuses()
+    objects = [path for path in (project.folder / ".headwater" / "objects").rglob("*") if path.is_file()]
+    (body,) = [path for path in objects if path.stat().st_size > 20_000]
+    right = body.read_bytes()
+    body.chmod(0o644)
+    body.write_bytes(bytes(len(right)))
+    assert project.statuses("--force", "make") == {"make": "ran", "use": "reused"}
+    assert body.read_bytes() == right
+    assert project.hw("fsck").status == 0

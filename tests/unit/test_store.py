@@ -524,3 +524,45 @@ def test_a_corrupt_object_is_put_aside_and_made_again(store):
     assert store.read(f"quarantine/{digest}") == b"wrong"
     store.put(b"right")
     assert store.get(digest) == b"right"
+
+
+def spoil(store, digest):
+    path = object_path(store, digest)
+    path.chmod(0o644)
+    path.write_bytes(b"x" * path.stat().st_size)
+
+
+def test_what_is_put_again_replaces_a_corrupt_object(store, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"of a file")
+    digests = [store.put(b"right"), *store.put_many([b"one", b"two"]), store.put_file(source)[0]]
+    for digest in digests:
+        spoil(store, digest)
+    with object_path(store, digests[0]).open("rb") as opened:
+        assert digests == [store.put(b"right"), *store.put_many([b"one", b"two"]), store.put_file(source)[0]]
+        assert opened.read() == b"x" * 5  # who had it open is not disturbed: another file took its place
+    assert [store.get(digest) for digest in digests] == [b"right", b"one", b"two", b"of a file"]
+
+
+def test_what_is_put_again_replaces_a_corrupt_object_of_a_pack(store):
+    for again in (
+        lambda body: [store.put(body)],
+        lambda body: store.put_many([body]),
+        lambda body: store.put_pack([body]),
+    ):
+        bodies = [b"small", b"other"]
+        digests = store.put_pack(bodies)
+        [pack] = (store.root / "packs").iterdir()
+        pack.chmod(0o644)
+        pack.write_bytes(pack.read_bytes().replace(b"small", b"SMALL"))
+        assert again(b"small") == digests[:1]
+        for opened in (store, open_store(store.url)):
+            assert [opened.get(digest) for digest in digests] == bodies
+        store.delete_objects(digests)
+
+
+def test_a_right_object_is_not_written_again(store):
+    digest = store.put(b"right")
+    before = object_path(store, digest).stat()
+    store.put(b"right")
+    assert object_path(store, digest).stat() == before

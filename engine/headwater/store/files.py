@@ -92,7 +92,10 @@ class Files(Protocol):
         ...
 
     def add(self, path: str, data: bytes) -> None:
-        """Store immutable bytes under a name that follows from them; nothing is written if they are there."""
+        """Store immutable bytes under a name that follows from them; nothing is written if they are there.
+
+        A folder looks at the bytes that are there; elsewhere their size, or that there are any, is taken for it.
+        """
         ...
 
     def add_many(self, files: Mapping[str, bytes]) -> None:

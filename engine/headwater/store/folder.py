@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import filecmp
 import os
 import secrets
 import shutil
@@ -206,8 +207,11 @@ class FolderFiles:
         self.mark(path)
 
     def add(self, path: str, data: bytes) -> None:
-        """Store immutable bytes, read-only; nothing is written if a file of that size is there."""
-        if self.size(path) != len(data):
+        """Store immutable bytes, read-only; nothing is written if a file that holds them is there.
+
+        To read a file that is there costs less than to write it, and one that was damaged is replaced.
+        """
+        if not self._holds(path, data):
             with _telling(self._full(path)) as full:
                 self._into_place(self._new_temporary(data, mode=_READ_ONLY), full)
         # Also when it was there: who wrote it may not have flushed it yet, and our caller will rely on it.
@@ -221,12 +225,21 @@ class FolderFiles:
     def add_file(self, path: str, source: Path) -> None:
         """Move a file from :meth:`temporary` into place, read-only."""
         with _telling(self._full(path)) as full:
-            if self.size(path) == os.stat(source).st_size:
+            if self._is_same(full, source):
                 os.unlink(source)
             else:
                 os.chmod(source, os.stat(source).st_mode & _READ_ONLY)
                 self._into_place(str(source), full)
         self.mark(path)
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        return self.size(path) == len(data) and self.read(path) == data
+
+    def _is_same(self, full: str, source: Path) -> bool:
+        try:
+            return filecmp.cmp(full, source, shallow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def open_for_append(self, path: str) -> int:
         """Return a descriptor that writes at the end of the file, which is made when it is missing."""

@@ -17,7 +17,7 @@ from headwater.store.folder import copy_hashed
 from headwater.store.packs import Packs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from headwater.digest import Digest
@@ -57,15 +57,15 @@ class Objects:
     def put(self, data: bytes) -> Digest:
         """Store some bytes; nothing is written when they are there."""
         digest = digest_bytes(data)
-        if not self._packs.holding([digest]):
+        if not self._packed({digest: data}):
             self._files.add(_path(digest), data)
         return digest
 
     def put_many(self, bodies: Sequence[bytes]) -> list[Digest]:
         """Store many byte strings, one object each."""
         digests = [digest_bytes(data) for data in bodies]
-        packed = self._packs.holding(digests)
         bodies_of = dict(zip(digests, bodies, strict=True))
+        packed = self._packed(bodies_of)
         self._files.add_many({_path(digest): data for digest, data in bodies_of.items() if digest not in packed})
         return digests
 
@@ -76,8 +76,20 @@ class Objects:
         if self._is_local:  # where asking costs a stat, not a request
             for digest in [digest for digest, data in wanted.items() if self._loose_size(digest) == len(data)]:
                 self._files.add(_path(digest), wanted.pop(digest))
+            self._packed(wanted)
         self._packs.write(wanted)
         return digests
+
+    def _packed(self, bodies: Mapping[Digest, bytes]) -> set[Digest]:
+        """Return those objects that packs hold; from packs that are here, what is not right is taken out."""
+        held = self._packs.holding(bodies)
+        if self._is_local and held:
+            found = self._packs.read_many(held)
+            wrong = {digest for digest in held if found.get(digest) != bodies[digest]}
+            if wrong:
+                self._packs.delete(wrong)
+            held -= wrong
+        return held
 
     def put_file(self, path: Path) -> tuple[Digest, int]:
         """Store a snapshot of a file; what is hashed is the snapshot, so the file may change meanwhile."""
