@@ -284,12 +284,17 @@ class _Survey:
 
     def _unknown(self, node: Node, name: str, wait: str) -> None:
         self.waits[name] = wait
-        changes = self.rebuilder.foretell(node, name)
-        if changes:
+        # A map is remembered by its elements.
+        changes = self.rebuilder.foretell(node, f"{name}[0]" if node.over and name == node.name else name)
+        if changes is None:
+            guards = [guard.condition for guard in node.guards]
+            unless = f" and condition '{guards[0]}' asks for it" if guards else ""
+            reason = f"it has not run before: it runs when '{wait}' has run{unless}"
+        elif changes:
             reason = f"{changes[0]}; what it takes is known when '{wait}' has run"
         else:
             reason = f"until '{wait}' has run: if its result is the same, this is reused"
-        self._add(node, name, "unknown", reason, changes)
+        self._add(node, name, "unknown", reason, changes or ())
 
     def _add(self, node: Node, name: str, action: Action, reason: str, changes: tuple[str, ...] = ()) -> None:
         self.steps.append(

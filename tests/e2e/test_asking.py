@@ -193,3 +193,87 @@ def test_models_and_notifications_are_shown(ran: Project) -> None:
     assert 'told     best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first, "notify").out
     assert 'notify told: best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first).out
     assert f'"count": 2}} (in run {first})' in ran.hw("show", second).out
+
+
+# ------------------------------------------------------------------------------------------------------- short and true
+
+CHANGING = """
+    from dataclasses import dataclass
+    from headwater import over, pipeline, step, when
+
+    NAMES = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
+    RATE = 10
+
+    @dataclass(frozen=True)
+    class Report:
+        best: float
+        count: int
+
+    @step
+    def load(n: int) -> list[int]:
+        return list(range(n))
+
+    @step
+    def half(value: int) -> float:
+        return value / RATE
+
+    @step
+    def evaluate(values: list[float]) -> Report:
+        return Report(max(values), len(values) + 0 * len(NAMES))
+
+    @step
+    def page(report: Report) -> str:
+        return f"{report.best}"
+
+    @pipeline
+    def main(n: int = 3) -> str:
+        values = half.map(over(load(n)))
+        report = evaluate(values)
+        with when(report.best > 5):
+            page.using(name="rare")(report)
+        return page(report)
+"""
+
+
+@pytest.fixture
+def changing(tmp_path: Path) -> Project:
+    folder = tmp_path / "changing"
+    folder.mkdir()
+    project = Project(folder)
+    project.write(headwater_toml='backend = "inline"\n', pipeline=CHANGING)
+    return project
+
+
+def test_a_plan_says_what_can_only_run(changing: Project) -> None:
+    told = {step["name"]: step["reason"] for step in changing.hw("plan", "pipeline.py", "--json").json["steps"]}
+    assert told["half"] == told["page"] == "it has not run before: it runs when 'load' has run"
+    assert told["rare"] == "it has not run before: it runs when 'load' has run and condition 'when' asks for it"
+    assert changing.hw("run", "pipeline.py").status == 0
+    told = {step["name"]: step["reason"] for step in changing.hw("plan", "pipeline.py", "n=4", "--json").json["steps"]}
+    assert told["half"] == told["page"] == "until 'load' has run: if its result is the same, this is reused"
+    assert told["rare"].startswith("it has not run before")
+
+
+def test_differences_are_seen_and_short(changing: Project) -> None:
+    assert changing.hw("run", "pipeline.py").status == 0
+    code = changing.folder / "pipeline.py"
+    code.write_text(code.read_text().replace("sigma tau", "sigma omega").replace("RATE = 10", "RATE = 5"))
+    assert changing.hw("run", "pipeline.py").status == 0
+    why = changing.hw("why", "evaluate").out
+    assert "NAMES (pipeline.py:4) changed: …" in why
+    assert "sigma tau'" in why
+    assert "sigma omega'" in why
+    assert "input values (from half) changed: [0.0, 0.1, 0.2] → [0.0, 0.2, 0.4]" in why
+    why = changing.hw("why", "page").out
+    assert (
+        why == "page ran: input report (from evaluate) changed: Report(best=0.2, count=3) → Report(best=0.4, count=3)\n"
+    )
+    short = changing.hw("diff").out
+    lines = {line.split(":")[0].strip(): line for line in short.splitlines()}
+    assert lines["half[1]"].endswith("(pipeline.py:5) changed: 10 → 5; result 0.1 → 0.2")
+    assert lines["half[0]"].endswith("the same result")
+    assert lines["page"].endswith("result '0.2' → '0.4'")
+    assert max(map(len, lines.values())) < 240
+    full = changing.hw("diff", "--full").out
+    assert "    output result: '0.2' → '0.4'" in full
+    assert len(full.splitlines()) > len(short.splitlines())

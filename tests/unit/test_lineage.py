@@ -225,7 +225,11 @@ def test_difference(runs):
     fit = found.steps[0]
     assert fit.parts == [{"part": "code", "name": "", "old": "c" * 64, "new": "d" * 64}]
     assert fit.outputs == {"result": (digest_bytes(b"model"), digest_bytes(b"another model"))}
-    text = diff_text(found)
+    short = diff_text(found).splitlines()
+    assert "  fit: code changed; another result" in short
+    assert "  gone: ran → not there" in short
+    assert "  fit: its own code changed; another result\n" in diff_text(found, code={"fit": ["its own code changed"]})
+    text = diff_text(found, is_full=True)
     assert "  parameter n: 3 → 4" in text
     assert f"    code: {'c' * 12} → {'d' * 12}" in text
     assert "  gone: ran → not there" in text

@@ -2,7 +2,7 @@
 
 hw diff                    # the latest run with the one before it
 hw diff OLD                # a run with the latest
-hw diff OLD NEW
+hw diff OLD NEW --full
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("runs", metavar="RUN", nargs="*", help="the older and the newer run; default: the latest two")
+    parser.add_argument("--full", action="store_true", help="every part that differs, on a line of its own")
     options.add_json(parser)
     options.add_store(parser)
 
@@ -40,10 +41,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from headwater.lineage import diff_text
 
-    for line in diff_text(difference).splitlines():
-        print(line)
-        for change in changes.get(line.strip().partition(":")[0], ()):
-            print(f"    {change}")
+    print(diff_text(difference, code=changes, is_full=args.full), end="")
     return 0
 
 

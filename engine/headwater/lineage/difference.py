@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.digest import canonical, is_digest
+from headwater.excerpt import differing, text_of, text_of_artifact
+from headwater.expr import Const, describe
 from headwater.key import compare_parts
 from headwater.types import StepStatus
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.digest import Json
+    from headwater.key import PartChange
     from headwater.record import RunRecord, StepRecord
     from headwater.types import RunId, StepName
 
@@ -26,10 +29,12 @@ class StepDifference:
     step: StepName
     #: Status in the first and in the second run; "" where it does not occur.
     statuses: tuple[str, str]
-    #: Parts of the key that differ: {part, name, old, new}.
+    #: Parts of the key that differ: {part, name, old, new}, and {shown: [old, new]} for small plain values.
     parts: Sequence[Mapping[str, Json]]
     #: Outputs that differ: name → digests in the first and in the second run, "" where there is none.
     outputs: Mapping[str, tuple[str, str]]
+    #: Small plain outputs among these: name → values as text in the first and in the second run.
+    values: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Difference:
                     "statuses": list(one.statuses),
                     "parts": [dict(part) for part in one.parts],
                     "outputs": {name: list(pair) for name, pair in one.outputs.items()},
+                    "values": {name: list(pair) for name, pair in one.values.items()},
                 }
                 for one in self.steps
             ],
@@ -88,7 +94,10 @@ _DONE = {StepStatus.RAN, StepStatus.REUSED}
 
 
 def _step_difference(name: StepName, old: StepRecord | None, new: StepRecord | None) -> StepDifference | None:
-    changes = compare_parts(old.parts, new.parts) if old is not None and new is not None else []
+    # A step that was skipped, or that no one came to, has no key.
+    changes: Sequence[PartChange] = []
+    if old is not None and new is not None and old.parts and new.parts:
+        changes = compare_parts(old.parts, new.parts)
     outputs = {
         output: (str(pair[0] or ""), str(pair[1] or ""))
         for output, pair in _pairs(_digests(old), _digests(new)).items()
@@ -97,8 +106,19 @@ def _step_difference(name: StepName, old: StepRecord | None, new: StepRecord | N
     alike = statuses[0] == statuses[1] or (old is not None and new is not None and {old.status, new.status} <= _DONE)
     if alike and not changes and not outputs:
         return None
-    parts = [{"part": one.part, "name": one.name, "old": one.old, "new": one.new} for one in changes]
-    return StepDifference(name, statuses, parts, outputs)
+    parts: list[dict[str, Json]] = []
+    for one in changes:
+        parts.append({"part": one.part, "name": one.name, "old": one.old, "new": one.new})
+        if one.part == "input" and old is not None and new is not None:
+            pair = text_of(old.trees.get(one.name)), text_of(new.trees.get(one.name))
+            if None not in pair and pair[0] != pair[1]:
+                parts[-1]["shown"] = list(pair)
+    values: dict[str, tuple[str, str]] = {}
+    for output in outputs:
+        before, after = (text_of_artifact(one.outputs.get(output)) if one is not None else None for one in (old, new))
+        if before is not None and after is not None and before != after:
+            values[output] = before, after
+    return StepDifference(name, statuses, parts, outputs, values)
 
 
 def _digests(record: StepRecord | None) -> Mapping[str, Json]:
@@ -106,24 +126,70 @@ def _digests(record: StepRecord | None) -> Mapping[str, Json]:
     return {name: document["digest"] for name, document in outputs.items() if isinstance(document, dict)}
 
 
-def diff_text(difference: Difference) -> str:
-    """Say in lines how two runs differ."""
+def diff_text(
+    difference: Difference, *, code: Mapping[StepName, Sequence[str]] | None = None, is_full: bool = False
+) -> str:
+    """Say how two runs differ, in a line a step; if it is to be full, in a line for each part.
+
+    ``code`` says in words what changed in the code of steps.
+    """
     lines = [f"{difference.runs[0]}  →  {difference.runs[1]}"]
     for name, (old, new) in difference.facts.items():
         lines.append(f"  {name}: {_brief(old)} → {_brief(new)}")
     for name, (old, new) in difference.params.items():
-        lines.append(f"  parameter {name}: {_brief(old)} → {_brief(new)}")
+        lines.append(f"  parameter {name}: {_arrow(describe(Const(old)), describe(Const(new)))}")
     for step in difference.steps:
-        old_status, new_status = (status or "not there" for status in step.statuses)
-        lines.append(f"  {step.step}: {old_status} → {new_status}")
-        for part in step.parts:
-            title = f"{part['part']} {part['name']}".strip()
-            lines.append(f"    {title}: {_brief(part['old'])} → {_brief(part['new'])}")
-        for name, pair in step.outputs.items():
-            lines.append(f"    output {name}: {_brief(pair[0])} → {_brief(pair[1])}")
+        changes = list((code or {}).get(step.step, ()))
+        lines.extend(_full(step, changes) if is_full else [_line(step, changes)])
     if len(lines) == 1:
         lines.append("  no difference")
     return "\n".join(lines) + "\n"
+
+
+def _line(step: StepDifference, code: Sequence[str]) -> str:
+    """Say what differs in one line: how it ended, the first cause, what it gave."""
+    old, new = (status or "not there" for status in step.statuses)
+    causes = [*code, *(_cause(part) for part in step.parts if not (code and part["part"] == "code"))]
+    told = [] if {old, new} <= _DONE or old == new else [f"{old} → {new}"]
+    told += [causes[0] + (f" (and {len(causes) - 1} more)" if len(causes) > 1 else "")] if causes else []
+    if step.values:
+        told += [f"{name} {_arrow(*pair)}" for name, pair in step.values.items()]
+    elif step.outputs:
+        told.append("another result" if {old, new} <= _DONE else "")
+    elif {old, new} <= _DONE:
+        told.append("the same result")
+    return f"  {step.step}: {'; '.join(filter(None, told))}"
+
+
+def _cause(part: Mapping[str, Json]) -> str:
+    title = f"{part['part']} {part['name']}".strip()
+    match part:
+        case {"shown": [str(old), str(new)]}:
+            return f"{title} {_arrow(old, new)}"
+        case {"part": "environment", "old": str(old), "new": str(new)} if not is_digest(old):
+            return f"{part['name']} {old} → {new}"
+        case _:
+            return f"{title} changed"
+
+
+def _full(step: StepDifference, code: Sequence[str]) -> list[str]:
+    old, new = (status or "not there" for status in step.statuses)
+    lines = [f"  {step.step}: {old} → {new}", *(f"    {change}" for change in code)]
+    for part in step.parts:
+        title = f"{part['part']} {part['name']}".strip()
+        match part:
+            case {"shown": [str(before), str(after)]}:
+                lines.append(f"    {title}: {before} → {after}")
+            case _:
+                lines.append(f"    {title}: {_brief(part['old'])} → {_brief(part['new'])}")
+    for name, pair in step.outputs.items():
+        before, after = step.values.get(name) or (_brief(pair[0]), _brief(pair[1]))
+        lines.append(f"    output {name}: {before} → {after}")
+    return lines
+
+
+def _arrow(old: str, new: str) -> str:
+    return " → ".join(differing(old, new, width=40))
 
 
 def _brief(value: Json) -> str:
