@@ -48,7 +48,6 @@ def answer(request):
         (hook / "sitecustomize.py").write_text(f"import site\nsite.addsitedir({request['site']!r})\n")
         os.environ |= {"PYTHONPATH": str(hook), "HEADWATER_CACHE": str(hook.parent / "cache")}
         os.environ |= {"HEADWATER_KEY": str(hook.parent / "key.json")}
-        site.addsitedir(request["site"])
         return [take(request, turn) for turn in request["turns"]]
     except BaseException:  # noqa: BLE001  the answer is the error
         return {"error": traceback.format_exc()}
@@ -59,6 +58,7 @@ def take(request, turn):
         os.environ.pop(name, None)
     os.environ.update(turn["env"])
     write(turn["files"], Path(turn["root"]))
+    site.addsitedir(request["site"])
     project = Path(turn["root"], "project")
     os.chdir(project)
     flow = project / "flow.py"

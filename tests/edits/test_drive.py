@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,11 @@ def driver():
     one.close()
 
 
+def same(one, other):
+    """Compare values as they are shown, but for places in memory."""
+    return re.sub(r"0x[0-9a-f]+", "", str(one)) == re.sub(r"0x[0-9a-f]+", "", str(other))
+
+
 def is_special(row):
     places = {name.partition(":")[0] for name in {*row.before, *row.after} if ":" in name}
     return bool(places or row.env or row.env_after or row.moved or row.as_script)
@@ -89,8 +95,7 @@ def test_what_is_reused_after_an_edit_is_what_would_be_computed(row, backend, tm
     old, new = driver.ask(request | {"turns": [before, after | {"files": files}]})
     [truth] = driver.ask(request | {"turns": [after], "store": str(tmp_path / "empty"), "backend": "inline"})
     told = "\n".join(map(json.dumps, (old, new, truth)))
-    if all(step in truth["values"] for step in row.expect):
-        assert new["values"] == truth["values"], told
+    for step in {*row.expect} & {*truth["values"]}:
+        assert same(new["values"].get(step), truth["values"][step]), told
     found = {step: "reuse" if new["status"].get(step) == "reused" else "run" for step in row.expect}
     assert found == row.expect, told
-

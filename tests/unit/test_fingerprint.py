@@ -175,7 +175,7 @@ def test_a_class_has_a_fingerprint(place):
 def test_a_module_that_was_edited_after_it_was_loaded_is_stale(place):
     place(flow="N = 1\n", other="M = 1\n")
     project = Project(place.root)
-    note_loaded(place.root)
+    note_loaded(project)
     path = place.root / "flow.py"
     assert stale_modules(project) == []
     os.utime(path, (1, 1))

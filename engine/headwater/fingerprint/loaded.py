@@ -36,7 +36,7 @@ def outdated_modules(project: Project) -> list[Path]:
             codes[path] = _codes_of(source.data) if source is not None else frozenset()
         if _plain(code) not in codes[path]:
             found.add(Path(path))
-    note_loaded(project.root)
+    note_loaded(project)
     return sorted(found | set(_hidden(project)))
 
 

@@ -34,7 +34,7 @@ def fingerprint(function: Callable[..., object], project: Project, *, also: Sequ
 
     ``also`` names classes whose instances it is given: their methods can be reached too.
     """
-    note_loaded(project.root)
+    note_loaded(project)
     walk = Walk(project)
     root = _walk(walk, function, also)
     while not walk.seen <= walk.sees:  # what code can see counts everywhere: look again

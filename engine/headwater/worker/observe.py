@@ -403,8 +403,9 @@ _IMPORTS: dict[str, Observer] = {}
 
 @contextlib.contextmanager
 def importing(project: str, *, skip: Iterable[str] = ()) -> Iterator[Observer]:
-    """See which files and variables the project's modules read while they are imported inside, in a process of many
-    purposes. What was read when they had been imported earlier in this process, inside such a block, is told too.
+    """See what the project's modules read while they are imported inside, in a process of many purposes.
+
+    What was read when they had been imported earlier in this process, inside such a block, is told too.
     """
     install()
     if project not in _IMPORTS:
