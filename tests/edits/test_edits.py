@@ -21,7 +21,7 @@ class Measurer:
 
     def __init__(self, seed: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("measure.py"))],
+            [sys.executable, "-P", str(Path(__file__).with_name("measure.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
