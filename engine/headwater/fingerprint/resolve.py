@@ -37,6 +37,7 @@ _SEEING = {
     "builtins.vars": {"order"},
 }
 _IMPORTERS = frozenset({"importlib.import_module", "importlib.__import__", "builtins.__import__"})
+_FINDER = "importlib.util.find_spec"
 _ANY_CODE = ("runpy.", "pkgutil.", "importlib.util.", "importlib.machinery.", "importlib.reload", "sys.modules")
 
 
@@ -295,12 +296,23 @@ def _foreign(walk: Walk, path: str, ref: Ref, context: Context) -> list[Target]:
     text = full.removeprefix("builtins.")
     if full in _IMPORTERS:
         return [f"ext:{full}", *_dynamic(walk, ref, context)]
+    if full == _FINDER and ref.argument is not None:
+        return [f"ext:{full}", *_found(walk, ref.argument, _place(ref, context))]
     if full.startswith(_ANY_CODE):
         return [f"ext:{full}", walk.everything(f"{full} is used at {_place(ref, context)}")]
     for prefix, sees in _SEEING.items():
         if full == prefix or full.startswith(prefix + "."):
             walk.see(sees)
     return [walk.external(full) if path != "builtins" else f"builtin:{text}", *found]
+
+
+def _found(walk: Walk, name: str, place: str) -> list[Target]:
+    """Resolve ``find_spec("name")``: what it finds, and no other module."""
+    if name.startswith("."):
+        return [walk.everything(f"{_FINDER} is used with a relative name at {place}")]
+    if walk.project.module_path(name) is not None:
+        return [walk.file(name, f"it is looked for by name at {place}") or "?"]
+    return [walk.external(name)]
 
 
 def _patched(walk: Walk, path: str) -> list[Target]:
