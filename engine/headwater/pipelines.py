@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
@@ -37,6 +37,8 @@ class Version:
     mac: Json = None
     #: Compiled entry → entry in the bundle, where the two differ.
     entries: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: Digest of other code that it was to be stored with now: a version keeps the code of its first time.
+    refused: Digest | None = None
 
     def document(self) -> dict[str, Json]:
         """Return it as JSON."""
@@ -80,7 +82,7 @@ def publish(store: Store, definition: Definition, bundle: Digest, *, mac: Json, 
     existing = versions(store, definition.name)
     for version in reversed(existing):
         if version.definition == digest:
-            return version
+            return version if version.bundle == bundle else replace(version, refused=bundle)
     store.put(data)
     number = existing[-1].number + 1 if existing else 1
     while True:

@@ -132,7 +132,8 @@ def _import(module: str, target: str, file: Path | None = None) -> ModuleType:
         # Another project in the same process has a module of this name.
         del sys.modules[module]
     try:
-        return importlib.import_module(module)
+        with _prints_aside():
+            return importlib.import_module(module)
     except HeadwaterError:
         raise
     except SyntaxError as error:
@@ -149,6 +150,11 @@ def _import(module: str, target: str, file: Path | None = None) -> ModuleType:
             facts={"file": _place_of(error)},
             hint="mend it, or keep work out of the top of the module: a pipeline file is imported to be planned",
         ) from error
+
+
+def _prints_aside() -> contextlib.AbstractContextManager[object]:
+    """Send what the author's code prints to stderr while it is imported or drawn: stdout is the command's answer."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def _is_from(module: ModuleType, file: Path) -> bool:
@@ -203,7 +209,8 @@ def _choose(module: ModuleType, name: str, place: str) -> Pipeline[..., object]:
 def draw(pipeline: Pipeline[..., object]) -> Drawn:
     """Call a pipeline's function once; what the author's code raises becomes one message that names file and line."""
     try:
-        return pipeline.compile()
+        with _prints_aside():
+            return pipeline.compile()
     except HeadwaterError:
         raise
     except (Exception, SystemExit) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -277,3 +279,62 @@ def test_differences_are_seen_and_short(changing: Project) -> None:
     full = changing.hw("diff", "--full").out
     assert "    output result: '0.2' → '0.4'" in full
     assert len(full.splitlines()) > len(short.splitlines())
+
+
+def test_what_the_code_prints_is_no_answer(changing: Project) -> None:
+    code = changing.folder / "pipeline.py"
+    text = code.read_text().replace("    values = half", '    print("while drawn")\n    values = half')
+    code.write_text('print("at import")\n' + text)
+    for words in (["plan"], ["compile"], ["compile", "--publish"], ["run"]):
+        done = changing.hw(*words, "pipeline.py", "--json")
+        assert done.status == 0, done.err
+        assert done.json
+        assert "at import\nwhile drawn\n" in done.err
+    assert "while drawn" not in changing.hw("compile", "pipeline.py", "--digest").out
+
+
+def test_publishing_says_which_code_a_version_runs(changing: Project) -> None:
+    first = changing.hw("compile", "pipeline.py", "--publish")
+    assert first.out.startswith("main@1  ")
+    assert first.err == ""
+    code = changing.folder / "pipeline.py"
+    code.write_text(code.read_text().replace("RATE = 10", "RATE = 5"))
+    again = changing.hw("compile", "pipeline.py", "--publish")
+    assert again.out == first.out
+    assert "which keeps its code" in again.err
+    assert "hw run main@1 runs that code" in again.err
+    assert "hw run pipeline.py runs the code as it is now" in again.err
+    document = changing.hw("compile", "pipeline.py", "--publish", "--json").json
+    assert document["present_code"] != document["bundle"]
+    assert changing.hw("run", "main@1").status == 0
+    assert changing.hw("get", "latest", "half[2]").json == 0.2
+
+
+SCRIPT = """
+    from pipeline import main
+    result = main.run(broken=True)
+    print(repr(result))
+    result.check()
+"""
+
+
+def test_a_script_can_fail_with_its_run(ran: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write(headwater_toml='backend = "inline"\n', pipeline=PIPELINE, script=SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path, env=project.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"<run \S+ of main: failed; evaluate: ValueError: broken>\n", done.stdout)
+    assert "RunFailed: run" in done.stderr
+    assert "evaluate  ValueError: broken" in done.stderr
+    project.write(
+        script=SCRIPT.replace("broken=True", "broken=False").replace("result.check()", "print(result.check().output)")
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path, env=project.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Report(best=0.6, count=2)" in done.stdout

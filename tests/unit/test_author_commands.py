@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from headwater import Dir, File, command, step
+from headwater import Dir, File, command, over, step
 from headwater.author.pipeline import Pipeline
 from headwater.errors import DefinitionError
 from headwater.expr import Const, Data, Dict, Expr, Out, Param
@@ -152,6 +152,9 @@ def test_wrong_calls_are_refused() -> None:
     count = command("wc {data} {out}", outputs=".txt")
     assert "did you mean 'data'?" in refusal(lambda: count(dat=raw()))
     assert "needs the input 'data'" in refusal(lambda: count())
+    assert "takes its inputs by name" in refusal(lambda: count(raw()))  # type: ignore[arg-type]
+    assert "hint: wc(data=…)" in refusal(lambda: count(raw(), data=1))  # type: ignore[arg-type]
+    assert "a command cannot be mapped" in refusal(lambda: count(data=over([File("x")])))
     with pytest.raises(DefinitionError, match="only inside a @pipeline function"):
         count(data=File("x"))
 

@@ -22,6 +22,7 @@ from typing import (
     Annotated,
     Any,
     Generic,
+    Never,
     TypeAlias,
     TypeVar,
     Unpack,
@@ -33,6 +34,7 @@ from typing import (
 
 from headwater import expr as exprs
 from headwater.author import annotations as types
+from headwater.author.calls import Over
 from headwater.author.drawing import required, result_of
 from headwater.author.options import CallOptions, Settings, StepOptions, with_options
 from headwater.author.refs import Drawn, Ref, author_line, drawn, lift
@@ -99,10 +101,16 @@ class Command(Generic[T]):
         #: Checked options.
         self.settings = settings
 
-    def __call__(self, **inputs: object) -> T:
+    def __call__(self, *misplaced: Never, **inputs: object) -> T:
         """Draw it as a step, with its inputs by name."""
         spec = self.spec
         drawing = required(f"the command '{spec.name}'")
+        if misplaced:
+            raise DefinitionError(
+                f"the command '{spec.name}' takes its inputs by name",
+                facts={"line": author_line(), "inputs": ", ".join(spec.inputs) or "none"},
+                hint=f"{spec.name}({', '.join(f'{name}=…' for name in spec.inputs)})",
+            )
         _check_inputs(spec, inputs)
         given = {name: lift(value) for name, value in inputs.items()}
         whole = types.entry_of(spec.declared) if isinstance(spec.declared, type) else None
@@ -232,6 +240,9 @@ def _check_inputs(spec: CommandSpec, given: Mapping[str, object]) -> None:
             hint = types.nearest(name, spec.inputs)
             raise DefinitionError(f"the command '{spec.name}' has no input '{name}'", facts=facts, hint=hint)
     for name, type_ in spec.inputs.items():
+        if isinstance(given.get(name), Over):
+            hint = "call the command for each: [… for item in items], or map a step that calls the program"
+            raise DefinitionError(f"over(…) for '{name}': a command cannot be mapped", facts=facts, hint=hint)
         if name not in given:
             raise DefinitionError(f"the command '{spec.name}' needs the input '{name}'", facts=facts)
         found = types.bare(drawn(value).type) if isinstance(value := given[name], Ref) else type(value)

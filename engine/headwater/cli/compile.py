@@ -7,10 +7,12 @@ hw compile pipeline.py --publish
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.cli import options
+from headwater.cli import options, text
+from headwater.cli.place import told_again
 
 if TYPE_CHECKING:
     import argparse
@@ -34,9 +36,15 @@ def run(args: argparse.Namespace) -> int:
     if args.publish:
         version = workspace.publish(args.target)
         if args.json:
-            options.print_json(version.document())
-        else:
-            print(f"{version.name}@{version.number}  {version.definition}")
+            options.print_json(version.document() | {"present_code": version.refused or version.bundle})
+            return 0
+        label = f"{version.name}@{version.number}"
+        print(f"{label}  {version.definition}")
+        if version.refused is not None:
+            stored = f"{version.bundle[:16]}, stored {text.moment(version.time)}"
+            print(f"the definition is that of {label}, which keeps its code ({stored}):", file=sys.stderr)
+            print(told_again(f"  hw run {label} runs that code", args), file=sys.stderr)
+            print(f"  hw run {args.target} runs the code as it is now ({version.refused[:16]})", file=sys.stderr)
         return 0
     definition = workspace.compile(args.target).definition
     data = canonical(definition.document())

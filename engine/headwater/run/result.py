@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, cast
 
 from headwater.errors import RunFailed
 from headwater.types import RunStatus, StepStatus
@@ -15,15 +15,23 @@ if TYPE_CHECKING:
     from headwater.record import RunRecord, StepRecord
 
 
-@dataclass(frozen=True)
+#: Status → how a run that has it ended, in a sentence.
+_ENDED = {
+    RunStatus.CANCELLED: "was cancelled",
+    RunStatus.INTERRUPTED: "was interrupted",
+    RunStatus.RUNNING: "still runs",
+}
+
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """One run, its steps, and what the pipeline gave."""
 
     record: RunRecord
     #: Turns the recorded tree of the pipeline's output into its value.
-    _load: Callable[[Json], object] = field(repr=False)
+    _load: Callable[[Json], object]
     #: Copies one output of a step into this process.
-    _load_output: Callable[[Mapping[str, Json]], object] = field(repr=False)
+    _load_output: Callable[[Mapping[str, Json]], object]
 
     @property
     def run(self) -> str:
@@ -48,13 +56,20 @@ class RunResult:
     @property
     def output(self) -> object:
         """What the pipeline returned, loaded now. Raises RunFailed when the run did not succeed."""
+        return self._load(self.check().record.output)
+
+    def check(self) -> Self:
+        """Return this result if the run succeeded; else raise RunFailed, which names the steps that failed.
+
+        A script that ends with ``pipeline.run(…).check()`` ends with an error when a step failed.
+        """
         if not self.succeeded:
             raise RunFailed(
-                f"run {self.run} gave no output: it {self.status}",
+                f"run {self.run} of {self.record.pipeline} gave no output: it {_ENDED.get(self.status, self.status)}",
                 facts=dict(self._failures()),
                 hint=f"see hw show {self.run}",
             )
-        return self._load(self.record.output)
+        return self
 
     def __getitem__(self, step: str) -> StepRecord:
         """Return the record of one step. Raises KeyError for an unknown name."""
@@ -72,6 +87,10 @@ class RunResult:
     def document(self) -> dict[str, Json]:
         """Return what ``hw run --json`` prints."""
         return run_document(self.record)
+
+    def __repr__(self) -> str:
+        failures = "".join(f"; {step}: {reason}" for step, reason in self._failures())
+        return f"<run {self.run} of {self.record.pipeline}: {self.status}{failures}>"
 
     def __str__(self) -> str:
         """Lay the run out as text, a line a step."""
