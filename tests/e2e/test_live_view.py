@@ -41,13 +41,14 @@ PIPELINE = """
 """
 
 
-def seen(project: Project, *words: str, columns: int = 80, **variables: str) -> str:
+def seen(project: Project, *words: str, columns: int = 80, status: int = 0, **variables: str) -> str:
     """Run a command in a terminal and return all that was written to it."""
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {**project.environment(**variables), "TERM": variables.get("TERM", "xterm")}
+    stdout = side if words[0] != "run" else subprocess.DEVNULL
     process = subprocess.Popen(
-        [*HW, *words], cwd=project.folder, env=environment, stdin=side, stdout=subprocess.DEVNULL, stderr=side
+        [*HW, *words], cwd=project.folder, env=environment, stdin=side, stdout=stdout, stderr=side
     )
     os.close(side)
     text, end = b"", time.monotonic() + 60
@@ -61,7 +62,7 @@ def seen(project: Project, *words: str, columns: int = 80, **variables: str) -> 
         elif process.poll() is not None:
             break
     os.close(main)
-    assert process.wait(10) == 0
+    assert process.wait(10) == status
     return text.decode()
 
 
@@ -137,3 +138,29 @@ def test_elements_that_fail_are_told_one_by_one(counting: Project) -> None:
     assert re.search(r"FAILED .*twice\[3\]", done.err)
     assert re.search(r"FAILED .*twice\[5\]", done.err)
     assert "2 FAILED" in done.err
+
+
+def test_a_step_cannot_command_the_terminal(project: Project) -> None:
+    project.write(
+        pipeline="""
+        from headwater import pipeline, step
+
+        @step
+        def prints() -> int:
+            print("\\x1b]0;title\\x07 \\x1b[2J \\x1b[31mred\\x1b[0m tab\\tbed \\x9b2J")
+            raise ValueError("\\x1b[2J in a message")
+
+        @pipeline
+        def main() -> int:
+            return prints()
+        """
+    )
+    spelt = "\\x1b]0;title\\x07 \\x1b[2J \x1b[31mred\x1b[0m tab\tbed \\x9b2J\x1b[0m"
+    for words in (["run", "pipeline.py"], ["logs"], ["show"], ["why"], ["show", "latest", "prints"]):
+        text = seen(project, *words, status=int(words[0] == "run"))
+        assert "\x1b[2J" not in text
+        assert "\x1b]0" not in text
+        assert "\x9b" not in text
+        assert (spelt if words[0] in ("run", "logs") else "in a message") in text, text
+    raw = project.hw("logs").out
+    assert "\x1b]0;title\x07 \x1b[2J" in raw

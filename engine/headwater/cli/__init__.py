@@ -151,6 +151,7 @@ def _guarded(name: str, words: Sequence[str]) -> int:
 def _told(error: BaseException, *, as_json: bool, args: argparse.Namespace | None = None) -> int:
     """Print an error and return its exit status."""
     from headwater.cli.place import told_again
+    from headwater.cli.text import shown
     from headwater.errors import HeadwaterError, Interrupted, SetupError
 
     if isinstance(error, KeyboardInterrupt):
@@ -161,7 +162,7 @@ def _told(error: BaseException, *, as_json: bool, args: argparse.Namespace | Non
         told = SetupError(str(error))
     if told.hint is not None:
         told.hint = told_again(told.hint, args)
-    print(f"error: {told}", file=sys.stderr)
+    print(f"error: {shown(str(told), sys.stderr)}", file=sys.stderr)
     if as_json:
         import json
 

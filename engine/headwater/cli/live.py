@@ -107,7 +107,9 @@ class Plain:
 
     def _settled_line(self, step: str, status: StepStatus, reason: str, seconds: float | None) -> None:
         took = f"{seconds:7.2f}s" if seconds is not None and status is not StepStatus.REUSED else " " * 8
-        self._print(f"{self._sign(_SIGNS[status])} {took}  {step}" + (f"  ({reason})" if reason else ""))
+        self._print(
+            f"{self._sign(_SIGNS[status])} {took}  {step}" + (f"  ({text.shown(reason, sys.stderr)})" if reason else "")
+        )
 
     def _element(
         self, mapped: StepName, step: StepName, status: StepStatus, reason: str, seconds: float | None
@@ -142,11 +144,11 @@ class Plain:
     def line(self, step: StepName, line: LogLine) -> None:
         """Pass on what a step wrote."""
         for each in line.text.splitlines():
-            self._print(f"          {step} | {each}")
+            self._print(f"          {step} | {text.shown(each, sys.stderr)}")
 
     def told(self, message: str) -> None:
         """Pass on a remark."""
-        self._print(f"          {message}")
+        self._print(f"          {text.shown(message, sys.stderr)}")
 
     def ended(self, status: RunStatus, seconds: float) -> None:
         """Say how the run ended."""

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from headwater.cli import options
+from headwater.cli import options, text
 
 if TYPE_CHECKING:
     import argparse
@@ -99,5 +99,6 @@ def _tell_why(result: RunResult, args: argparse.Namespace) -> None:
 
 
 def _print(line: TextLine, *, named: bool) -> None:
-    for text in line.text.splitlines():
-        print(f"{line.step} | {text}" if named else text, flush=True)
+    for each in line.text.splitlines():
+        shown = text.shown(each, sys.stdout)
+        print(f"{line.step} | {shown}" if named else shown, flush=True)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from headwater.cli import options
+from headwater.cli import options, text
 
 if TYPE_CHECKING:
     import argparse
@@ -82,12 +82,10 @@ def status_of(result: RunResult, args: argparse.Namespace) -> int:
 
     for step in result.steps:
         if step.status is StepStatus.FAILED and step.error is not None:
-            print(
-                f"error: step '{step.step}' failed: {step.error.get('class')}: {step.error.get('message')}",
-                file=sys.stderr,
-            )
+            told = f"{step.error.get('class')}: {step.error.get('message')}"
+            print(f"error: step '{step.step}' failed: {text.shown(told, sys.stderr)}", file=sys.stderr)
             for line in cast("list[str]", step.error.get("traceback") or []):
-                print(f"  {line}".rstrip(), file=sys.stderr)
+                print(f"  {text.shown(line, sys.stderr)}".rstrip(), file=sys.stderr)
             name = shlex.quote(step.step)
             hint = f"hw logs {result.run} {name}, or hw debug {result.run} {name}"
             print(f"  hint: {told_again(hint, args)}", file=sys.stderr)

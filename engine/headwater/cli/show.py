@@ -7,6 +7,7 @@ hw show RUN train
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options, text
@@ -49,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
     print(_table(result.steps))
     for step in result.steps:
         if told := _message(step):
-            print(f"{step.step} told: {told}")
+            print(f"{step.step} told: {text.shown(told, sys.stdout)}")
     return 0
 
 
 def _table(steps: Sequence[StepRecord]) -> str:
     rows = [[step.step, step.status.value, text.duration(step.seconds), step.reason] for step in steps]
-    return text.table(["step", "status", "seconds", "reason"], rows)
+    return text.shown(text.table(["step", "status", "seconds", "reason"], rows), sys.stdout)
 
 
 def _show_step(record: RunRecord, args: argparse.Namespace) -> int:
@@ -115,7 +116,7 @@ def step_in_full(step: StepRecord) -> dict[str, Json]:
 
 
 def _print_step(step: StepRecord) -> None:
-    print(f"{step.step}: {step.status} ({step.reason})")
+    print(f"{step.step}: {step.status} ({text.shown(step.reason, sys.stdout)})")
     for change in step.changes:
         print(f"  changed: {change}")
     if step.trace is not None:
@@ -124,7 +125,7 @@ def _print_step(step: StepRecord) -> None:
     took = text.duration(step.seconds)
     print(f"  backend  {step.backend or 'none'}{', ' if took else ''}{took}")
     if told := _message(step):
-        print(f"  told     {told}")
+        print(f"  told     {text.shown(told, sys.stdout)}")
     for name, sources in step.inputs.items():
         print(f"  input    {name}: {', '.join(map(_source, sources)) or 'a constant'}")
     for label, value in step.observed.items():
@@ -140,9 +141,9 @@ def _print_step(step: StepRecord) -> None:
             f" {attempt.fault or 'ok'}, cpu {facts.get('cpu')}, memory {memory or 'unknown'}"
         )
     if step.error is not None:
-        print(f"  error    {step.error.get('class')}: {step.error.get('message')}")
+        print(f"  error    {step.error.get('class')}: {text.shown(str(step.error.get('message')), sys.stdout)}")
         for line in cast("list[str]", step.error.get("traceback") or []):
-            print(f"    {line}")
+            print(f"    {text.shown(line, sys.stdout)}")
 
 
 def _source(source: Mapping[str, Json]) -> str:

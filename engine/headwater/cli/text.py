@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
+
+
+#: Colours and the like, which change nothing but how text looks; and all else that a terminal would obey.
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_CONTROL = re.compile(r"(\x1b\[[0-9;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def shown(text: str, to: TextIO) -> str:
+    r"""Return text of a step as it may be written to a stream: a terminal gets no commands in it but colours.
+
+    What it must not obey is spelt out (``\x1b[2J``). Files get the text as it is.
+    """
+    if not to.isatty():
+        return text
+    spelt = _CONTROL.sub(lambda found: found[1] or f"\\x{ord(found[0]):02x}", text)
+    return f"{spelt}\x1b[0m" if _COLOUR.search(spelt) else spelt
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,9 +7,10 @@ hw why RUN train
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from headwater.cli import options
+from headwater.cli import options, text
 from headwater.errors import RequestError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         options.print_json({"run": result.run, "steps": [_document(step) for step in steps]})
         return 0
     for step in steps:
-        print(f"{step.step} {_verb(step)}: {step.reason or 'no reason recorded'}")
+        print(f"{step.step} {_verb(step)}: {text.shown(step.reason, sys.stdout) or 'no reason recorded'}")
         for change in step.changes:
             if change != step.reason:
                 print(f"    {change}")
