@@ -231,11 +231,10 @@ def test_readme_has_exactly_the_two_commands() -> None:
     assert "python -m tests" in blocks[1]
 
 
-@pytest.mark.parametrize(
-    "page",
-    sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]),
-    ids=relative,
-)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", without_code(page.read_text(encoding="utf-8")))
     dead = []
@@ -254,6 +253,45 @@ def anchors(page: Path) -> set[str]:
     """The names of a page's headings, as they are made for links."""
     headings = re.findall(r"^#+ (.*)$", without_code(page.read_text(encoding="utf-8")), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def fenced(page: Path, kind: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_commands_of_a_page_exist(page: Path) -> None:
+    from headwater.cli import COMMANDS, parser_of
+
+    text = page.read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", without_code(text))
+    lines = [line for kind in ("sh", "console", "text") for block in fenced(page, kind) for line in block.splitlines()]
+    wrong = []
+    for place in [*spans, *lines]:
+        for name, rest in re.findall(r"(?:^|[ /(])hw ([a-z]+)\b([^|;#&`)]*)", place.removeprefix("$ ")):
+            known = (
+                {word for action in parser_of(name)._actions for word in action.option_strings}
+                if name in COMMANDS
+                else set()
+            )
+            options = [word.partition("=")[0] for word in rest.split() if re.match(r"--?[a-z]", word)]
+            wrong += [place for word in options if word not in known] if name in COMMANDS else [place]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_code_and_settings_of_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
+    from headwater.config import FILE, load_profile
+
+    for code in fenced(page, "python") if page.parent.name != "reference" else []:  # there, declarations
+        ast.parse(code)
+    for text in fenced(page, "toml"):
+        document = tomllib.loads(text)
+        if "project" not in document:
+            (tmp_path / FILE).write_text(text)
+            for name in [None, *document.get("profile", {})]:
+                load_profile(tmp_path, name=name)
 
 
 def test_every_page_is_in_the_index() -> None:
