@@ -293,3 +293,65 @@ def test_variables_that_a_step_sets_end_with_it_but_a_modules_stay(pool, bench):
     first, second = (bench.value(one) for one in perform(pool, bench, *(attempt_at(bench, text) for _ in range(2))))
     assert first == second
     assert list(first[:2]) == [None, "yes"]
+
+
+READ = "open('word.txt').read()\n"
+MEMOS = [
+    f"T = None\ndef table():\n    global T\n    if T is None:\n        T = {READ}    return T\n",
+    f"T = {{}}\ndef table():\n    if not T:\n        T['word'] = {READ}    return T['word']\n",
+    f"class T:\n    word = None\ndef table():\n    T.word = T.word or {READ}    return T.word\n",
+    f"class K:\n    word = None\nT = K()\ndef table():\n    T.word = T.word or {READ}    return T.word\n",
+    f"def table(seen=[]):\n    if not seen:\n        seen[:] = [{READ.strip()}]\n    return seen[0]\n",
+    "import numpy as np\nT = np.zeros(1, dtype='U9')\n"
+    f"def table():\n    if not T[0]:\n        T[0] = {READ}    return str(T[0])\n",
+]
+
+
+@pytest.mark.parametrize("memo", MEMOS)
+def test_what_a_module_remembers_in_any_way_counts_for_the_next_attempt(pool, bench, memo):
+    text = memo + "\ndef f():\n    import os\n    return table(), os.getpid()\n"
+    (bench.project / "word.txt").write_text("old")
+    first, second = perform(pool, bench, attempt_at(bench, text), attempt_at(bench, text))
+    assert bench.value(first) == bench.value(second)
+    assert list(first.observed) == list(second.observed) == ["project:word.txt"]
+
+
+def test_what_is_not_remembered_counts_once(pool, bench):
+    text = "import enum, logging, re\nfrom pathlib import Path\nLOG, WORD = logging.getLogger('x'), re.compile('x')\n"
+    text += "PLACE, NAMES = Path('a'), {'a': [1, 'b']}\nclass C(enum.Enum):\n    A = 1\n\n"
+    text += "def f():\n    LOG.info('x')\n    WORD.match(str(PLACE))\n    return open('word.txt').read(), C(1).name\n\n"
+    text += "def g():\n    return 1\n"
+    (bench.project / "word.txt").write_text("old")
+    first, second = perform(pool, bench, attempt_at(bench, text), attempt_at(bench, text, "g"))
+    assert list(first.observed) == ["project:word.txt"]
+    assert first.worker == second.worker
+    assert not second.observed
+
+
+@pytest.mark.parametrize(
+    ("start", "change"),
+    [("LIMIT = 3", "global LIMIT; LIMIT = 4"), ("LIMIT = {'a': 3}", "LIMIT['a'] = 4"), ("LIMIT = [3]", "LIMIT[0] = 4")],
+)
+def test_a_constant_that_a_step_changed_is_not_seen_by_the_next(pool, bench, start, change):
+    text = f"import os\n{start}\n\ndef f():\n    {change}\n    return LIMIT, os.getpid()\n\n"
+    text += "def g():\n    return LIMIT, os.getpid()\n"
+    outcomes = perform(pool, bench, *(attempt_at(bench, text, name) for name in ("g", "g", "f", "g")))
+    first, second, third, fourth = map(bench.value, outcomes)
+    assert first == second
+    assert third[0] != first[0] == fourth[0]
+    assert first[1] == third[1] != fourth[1]
+
+
+def test_what_is_remembered_is_told_of_the_attempt_that_read_it(pool, bench):
+    text = "import numpy as np\nT, TABLE = {}, np.arange(5)\n\ndef f():\n    T['word'] = open('word.txt').read()\n\n"
+    text += "def g():\n    return open('other.txt').read()\n\ndef h():\n    return len(T)\n"
+    for name in ("word.txt", "other.txt"):
+        (bench.project / name).write_text("x")
+    outcomes = perform(pool, bench, *(attempt_at(bench, text, name) for name in "fgh"))
+    assert [each.failure for each in outcomes] == [None] * 3
+    assert [sorted(each.observed) for each in outcomes] == [
+        ["project:word.txt"],
+        ["project:other.txt", "project:word.txt"],
+        ["project:word.txt"],
+    ]
+    assert len({each.worker for each in outcomes}) == 1

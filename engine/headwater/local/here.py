@@ -151,7 +151,7 @@ class Here:
             if bundle not in self._reads:
                 reads = reads_of(bundle) or Observer(project=project)
                 reads.leave_out(code)
-                self._reads[bundle] = (reads, Memos(code))
+                self._reads[bundle] = (reads, Memos(code, is_shared=self._extent == "thread"))
             standing, memos = self._reads[bundle]
         return Place(
             label,

@@ -62,8 +62,10 @@ class _Step:
         while (message := self._next()) is not None:
             assert place.standing is not None
             attempt = Attempt.from_document(cast("dict[str, Json]", message["perform"]))
-            # A loaded module read a file that has changed since, or may itself be of a package that was replaced.
-            if not place.standing.is_current() or self._is_outdated(attempt):
+            # A loaded module read a file that has changed since, or may itself be of a package that was replaced, or a
+            # step has left a constant changed.
+            is_marred = place.memos is not None and bool(place.memos.constants_changed())
+            if is_marred or not place.standing.is_current() or self._is_outdated(attempt):
                 write_frame(self._sink, {"stale": True})
                 return
             self._perform(attempt, store, Path(str(message["scratch"])), place)

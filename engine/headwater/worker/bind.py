@@ -42,10 +42,20 @@ def bind(
         project=project, skip=(folder, *root), code=code, declared=strict_files or (), is_strict=is_strict
     )
 
+    memos = Memos(code)
+    depth = 0
+
     @contextmanager
     def loading() -> Iterator[None]:
-        with observing(standing), keeping_variables():
-            yield
+        nonlocal depth
+        depth += 1
+        try:
+            with observing(standing), keeping_variables():
+                yield
+        finally:
+            depth -= 1
+            if not depth:  # no module is half way
+                memos.note()
 
     install()
     files = Bundle.decode(store.get(bundle))
@@ -54,4 +64,4 @@ def bind(
     finder.install()
     if os.path.isdir(project):  # noqa: PTH112
         os.chdir(project)
-    return Place(label, project, code=code, skip=(folder,), standing=standing, memos=Memos(code))
+    return Place(label, project, code=code, skip=(folder,), standing=standing, memos=memos)

@@ -241,7 +241,24 @@ def _observed(work: _Work) -> dict[str, str]:
     standing, memos = work.place.standing, work.place.memos
     if standing is not None and work.observer is not None and memos is not None and memos.are_filled():
         standing.absorb(work.observer)
+        _warn_of_constants(work)
     seen = standing.values() if standing is not None else {}
     seen |= work.observer.values() if work.observer is not None else {}
     made = standing.variables.made if standing is not None else set[str]()  # by modules, when they were imported
     return {label: value for label, value in seen.items() if variable_of(label) not in made}
+
+
+def _warn_of_constants(work: _Work) -> None:
+    """Say once that a step left a constant changed, where the next step sees it: this process is not replaced."""
+    place = work.place
+    if place.extent == "process" or place.memos is None or work.recorder is None:
+        return
+    for name in place.memos.constants_changed():
+        if name not in _TOLD:
+            _TOLD.add(name)
+            text = f"step {work.attempt.step} changed {name}; other steps in this process see that, fresh ones do not\n"
+            work.recorder.write("log", text)
+
+
+#: Constants that this process has warned of.
+_TOLD: set[str] = set()
