@@ -1,16 +1,20 @@
-"""Ctrl-C, SIGTERM and `hw cancel`: what runs is stopped and recorded; nothing is left behind."""
+"""Ctrl-C, SIGTERM, SIGHUP and `hw cancel`: what runs is stopped and recorded; nothing is left behind."""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import pty
 import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.commands import Project
+from tests.commands import HW, Project
 
 PIPELINE = """
     import os
@@ -85,7 +89,7 @@ def ended(project: Project, process: subprocess.Popen[str], pids: list[int], *, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
 @pytest.mark.parametrize(
     ("backend", "options"), [("inline", ""), ("inline", "(timeout=500)"), ("threads", "(timeout=500)"), ("dask", "")]
 )
@@ -106,6 +110,39 @@ def test_twice_stops_at_once(project: Project, backend: str) -> None:
     told = ended(project, process, pids, within=15)
     if backend == "threads":
         assert "Ctrl-C again stops at once" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_that_is_closed_ends_its_run(project: Project, term: str) -> None:
+    signs = project.folder.parent / "signs"
+    signs.mkdir()
+    project.write(pipeline=PIPELINE.format(options="(timeout=500)", signs=str(signs)))
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [*HW, "run", "pipeline.py", "--backend", "threads"],
+        cwd=project.folder,
+        env=project.environment(TERM=term),
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  nothing else runs here
+    )
+    os.close(side)
+    end = time.monotonic() + 60
+    while not list(signs.iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < end, "no step began"
+        time.sleep(0.05)
+    os.close(main)
+    process.wait(30)
+    shown = project.hw("show", "--json").json
+    assert shown["status"] == "cancelled"
+    (log,) = (project.folder / ".headwater" / "runs").glob("*/events-0001")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["by"] for event in events if event["type"] == "cancel.requested"] == ["SIGHUP"]
+    assert not any(is_alive(int(path.name.partition("-")[2])) for path in signs.iterdir())
 
 
 @pytest.mark.slow

@@ -70,7 +70,8 @@ class Plain:
         self._map_told: dict[StepName, float] = {}
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it any more; the run goes on
+            print(line, file=sys.stderr, flush=True)
 
     def _sign(self, word: str) -> str:
         return f"{word:<9}"

@@ -267,8 +267,8 @@ class _Loop:
 
     def _take(self, item: Item) -> None:
         match item:
-            case Stop(hard):
-                self.job.log.append(kinds.CANCEL_REQUESTED, by="signal", hard=hard)
+            case Stop(hard, by):
+                self.job.log.append(kinds.CANCEL_REQUESTED, by=by, hard=hard)
                 self._tell_stop(hard=hard)
                 self.events.append(CancelRequested(hard=hard))
             case LogLine(attempt_id, stream, text, moment):

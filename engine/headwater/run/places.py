@@ -33,6 +33,8 @@ class Stop:
     """Somebody asked to stop the run; ``hard``: at once."""
 
     hard: bool = False
+    #: The signal's name.
+    by: str = ""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C: once to stop cleanly and record, twice to stop at once. SIGTERM is taken like Ctrl-C."""
+"""Ctrl-C: once to stop cleanly and record, twice to stop at once. SIGTERM and SIGHUP are taken like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Signals:
-    """While it is entered, SIGINT and SIGTERM become requests to stop the run. Only in the main thread."""
+    """While it is entered, SIGINT, SIGTERM and SIGHUP become requests to stop the run. Only in the main thread.
+
+    A SIGHUP that is ignored stays ignored: that is how ``nohup`` lets a run outlive its terminal.
+    """
 
     def __init__(self, inbox: queue.SimpleQueue[Item], interrupt: Callable[[], None] = lambda: None) -> None:
         self._inbox = inbox
@@ -30,7 +33,9 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._stop)
         return self
 
@@ -41,11 +46,11 @@ class Signals:
             signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         if current() is not None:
             # A step is being performed by this very thread. It ends by this, and then its backend asks again.
             raise KeyboardInterrupt
         self.count += 1
         # SimpleQueue.put may be called from a signal handler; the loop wakes up by it.
-        self._inbox.put(Stop(hard=self.count > 1))
+        self._inbox.put(Stop(hard=self.count > 1, by=signal.Signals(number).name))
         self._interrupt()
