@@ -2,10 +2,12 @@
 
 import importlib
 import linecache
+import runpy
 import sys
 import textwrap
 import traceback
 import uuid
+import zipfile
 
 import pytest
 
@@ -219,3 +221,13 @@ def test_an_editable_install_that_is_not_on_this_machine_comes_from_the_bundle(i
     top = unique("lib")
     install({f"pkg:lib/src/{top}/__init__.py": "x = 'bundle'\n"}, places={})
     assert importlib.import_module(top).x == "bundle"
+
+
+def test_a_script_and_an_archive_are_run_by_their_paths(install, tmp_path):
+    install({f"{unique('flow')}.py": "x = 1\n"})
+    script = tmp_path / "tool.py"
+    script.write_text("x = 2\n")
+    with zipfile.ZipFile(tmp_path / "tool.zip", "w") as archive:
+        archive.writestr("__main__.py", "x = 3\n")
+    assert runpy.run_path(str(script))["x"] == 2
+    assert runpy.run_path(str(tmp_path / "tool.zip"))["x"] == 3

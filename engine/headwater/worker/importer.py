@@ -122,6 +122,8 @@ class BundleFinder(MetaPathFinder):
     def _path_hook(self, path: str) -> FileFinder:
         """Find only compiled extensions in the roots' folders: their Python code comes from the bundle."""
         place = os.path.abspath(path)  # noqa: PTH100
+        if os.path.isfile(place):  # noqa: PTH113  a script that is run by its path, an archive
+            raise ImportError(path)
         if not any(_is_below(place, root) for root in self.roots) or _is_installed(place):
             raise ImportError(path)
         return FileFinder(place, (ExtensionFileLoader, EXTENSION_SUFFIXES))
