@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from headwater.cli import COMMANDS
 from tests.commands import Done, Project
 
 PIPELINE = """
@@ -338,3 +339,74 @@ def test_a_script_can_fail_with_its_run(ran: Project, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Report(best=0.6, count=2)" in done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------- wrong requests
+
+#: Words, and what the one message says of them. `latest` is a run; `LATER` is one that is not there.
+WRONG: dict[str, str] = {
+    "show LATER": "there is no run",
+    "show latest nope": "has no step 'nope'",
+    "show latest train[9]": "has no step",
+    "why LATER train": "there is no run",
+    "why nope": "has no step 'nope'",
+    "logs latest nope": "has no step 'nope'",
+    "debug latest nope": "has no step 'nope'",
+    "get latest nope": "has no step 'nope'",
+    "get latest evaluate nope": "has no output 'nope'",
+    "get ffff": "nothing in this store",
+    "lineage latest nope": "has no step 'nope'",
+    "lineage nope.csv": "nothing in this store",
+    "lineage latest --depth -1": "is not a number of things",
+    "diff LATER": "there is no run",
+    "resume latest": "cannot be resumed",
+    "cancel latest": "is not running",
+    "runs keep": "which?",
+    "runs -n -1": "is not a number of things",
+    "runs unpin nope": "there is no pin",
+    "gc --keep -1": "is not a number of things",
+    "models nope": "no model 'nope'",
+    "definitions show nope": "no definition nope",
+    "run nope.py": "there is no file",
+    "run nope@1 --store none": "there is no store",
+    "run ''": "it is empty",
+    "plan ''": "it is empty",
+    "compile ''": "it is empty",
+    "run pipeline.py --only nope": "nope",
+    "show --project nope": "there is no folder",
+    "show --profile nope": "no profile named",
+    "completions tcsh": "invalid choice",
+    **dict.fromkeys(
+        [f"{name} --nope" for name in COMMANDS], "unrecognized arguments: --nope|required|one of the arguments"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_request_gets_one_message_and_leaves_nothing(ran: Project, line: str) -> None:
+    before = sorted(str(path) for path in ran.folder.rglob("*"))
+    done = ran.hw(*shlex.split(line.replace("LATER", "20300101")))
+    assert done.status == (3 if "--store none" in line else 2), done.err
+    assert done.err.count("error: ") == 1
+    assert re.search(WRONG[line], done.err), done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert sorted(str(path) for path in ran.folder.rglob("*")) == before
+
+
+def test_settings_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.folder.mkdir()
+    project.write(headwater_toml="backend = [[\n", pipeline=PIPELINE)
+    for words in (
+        ["run", "pipeline.py"],
+        ["plan", "pipeline.py"],
+        ["show"],
+        ["why", "x"],
+        ["get", "x"],
+        ["gc"],
+        ["models"],
+    ):
+        refused(project.hw(*words), "headwater.toml is not valid TOML")
+    assert sorted(path.name for path in project.folder.iterdir()) == ["headwater.toml", "pipeline.py"]
+    assert project.hw("doctor").status == 3

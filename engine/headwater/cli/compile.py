@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("target", metavar="TARGET", help=options.TARGET)
+    parser.add_argument("target", metavar="TARGET", type=options.target_word, help=options.TARGET)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the definition to a file")
     parser.add_argument("--publish", action="store_true", help="store it with its code, and number it")
     parser.add_argument("--digest", action="store_true", help="print the digest alone")

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--dry-run", action="store_true", help="change nothing; say what would go")
-    parser.add_argument("--keep", metavar="N", type=int, help="of each pipeline keep the newest N runs; default: all")
+    parser.add_argument(
+        "--keep", metavar="N", type=options.count, help="of each pipeline keep the newest N runs; default: all"
+    )
     parser.add_argument("--days", metavar="N", type=float, help="keep the runs of the last N days")
     parser.add_argument(
         "--alone",

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("step", metavar="STEP", nargs="?", help="a step, when WHAT is a run")
     parser.add_argument("--down", action="store_true", help="what was made from it: the default for a file")
     parser.add_argument("--up", action="store_true", help="what it was made from: else the default")
-    parser.add_argument("--depth", metavar="N", type=int, help="only so many steps away")
+    parser.add_argument("--depth", metavar="N", type=options.count, help="only so many steps away")
     parser.add_argument("--dot", action="store_true", help="print a graph for Graphviz")
     options.add_json(parser)
     options.add_store(parser)

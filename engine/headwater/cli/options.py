@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.errors import RequestError
 from headwater.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_target(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
     """Add a target, its parameters, and what chooses steps of it."""
-    parser.add_argument("target", metavar="TARGET", nargs=nargs, help=TARGET)
+    parser.add_argument("target", metavar="TARGET", nargs=nargs, type=target_word, help=TARGET)
     parser.add_argument("words", metavar="name=value", nargs="*", help="parameters of the pipeline")
     parser.add_argument("-p", dest="more", metavar="name=value", action="append", default=[], help="the same")
     parser.add_argument("--params", metavar="FILE", help="parameters from a JSON or TOML file")
@@ -58,10 +59,37 @@ def add_target(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> 
     )
 
 
+def target_word(text: str) -> str:
+    """Return a target as it was typed; raises ArgumentTypeError for an empty one."""
+    import argparse
+
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"it is empty; it may be {TARGET}")
+    return text
+
+
+def count(text: str) -> int:
+    """Read a number of things; raises ArgumentTypeError for what is none."""
+    import argparse
+
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of things: 0, 1, 2, …")
+    return int(text)
+
+
 def workspace(args: argparse.Namespace, *, create: bool = True) -> Workspace:
-    """Return the workspace that the arguments ask for; without ``create`` its store must be there."""
+    """Return the workspace that the arguments ask for; without ``create`` its store must be there.
+
+    For a stored version, ``NAME@2``, it must be there in any case. Raises RequestError for a project that is not there.
+    """
     from headwater.workspace import Workspace
 
+    if args.project and not Path(args.project).exists():
+        raise RequestError(f"there is no folder {args.project}", hint="--project names the folder of a project")
+    if create and "@" in (getattr(args, "target", None) or ""):
+        from headwater.targets import stored_name
+
+        create = stored_name(args.target) is None
     found = Workspace(
         project=args.project,
         store=args.store,

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
     states = ["running", "succeeded", "failed", "cancelled", "interrupted"]
     parser.add_argument("--status", choices=states, help="only runs that ended so, or that run")
-    parser.add_argument("-n", "--limit", type=int, default=20, help="at most so many; default 20")
+    parser.add_argument("-n", "--limit", type=options.count, default=20, help="at most so many; default 20")
     options.add_json(parser)
     options.add_store(parser)
 
