@@ -1,7 +1,7 @@
 """Find a provider by kind and name, late; with the sentence to print when it is missing.
 
-A provider is *one of many, chosen by name*: a backend, a codec, a store scheme, a source of secrets. Each kind has an
-entry-point group ``headwater.<kind>s``. Only the provider that is asked for is imported.
+A provider is *one of many, chosen by name*: a backend or a codec. Each kind has an entry-point group
+``headwater.<kind>s``. Only the provider that is asked for is imported.
 """
 
 from __future__ import annotations

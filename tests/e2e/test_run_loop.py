@@ -724,3 +724,24 @@ def test_an_unknown_backend_is_named_before_anything_runs(bench: Bench) -> None:
     bench.write(PLACED.replace('backend="inline"', 'backend="inlin"'))
     with pytest.raises(Exception, match="inlin"):
         bench.run()
+
+
+# ---------------------------------------------------------------------------------------------------------- results
+
+
+def test_an_output_that_a_step_does_not_have_is_named(bench: Bench) -> None:
+    bench.write("""
+        @step
+        def parts() -> tuple[int, str]:
+            return 1, "one"
+
+        @pipeline
+        def main():
+            number, word = parts()
+            return word
+    """)
+    result = bench.run()
+    assert [result.value("parts", name) for name in result["parts"].outputs] == [1, "one"]
+    with pytest.raises(RequestError, match="no output 'result'") as raised:
+        result.value("parts")
+    assert raised.value.facts["outputs"] == ", ".join(result["parts"].outputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
-from headwater.errors import RunFailed
+from headwater.errors import RequestError, RunFailed
 from headwater.types import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -76,8 +76,18 @@ class RunResult:
         return self.record.steps[step]
 
     def value(self, step: str, output: str = "result") -> object:
-        """Return one output of a step, loaded now. Raises KeyError where there is none."""
-        return self._load_output(cast("Mapping[str, Json]", self.record.steps[step].outputs[output]))
+        """Return one output of a step, loaded now.
+
+        Raises KeyError for an unknown step, RequestError for an output that it does not have.
+        """
+        outputs = self.record.steps[step].outputs
+        if output not in outputs:
+            raise RequestError(
+                f"step '{step}' has no output {output!r}",
+                facts={"run": self.run, "outputs": ", ".join(outputs) or "none"},
+                hint=f"value({step!r}, {next(iter(outputs))!r})" if outputs else f"hw show {self.run} {step}",
+            )
+        return self._load_output(cast("Mapping[str, Json]", outputs[output]))
 
     def _failures(self) -> Iterator[tuple[str, str]]:
         for step in self.steps:
