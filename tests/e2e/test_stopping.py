@@ -8,6 +8,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -190,3 +191,39 @@ def test_a_thread_that_a_step_left_does_not_keep_the_command_alive(project: Proj
     told = "warning: step 'leaves' left the thread 'for ever' running; it ends with this process"
     assert warnings == [told] * (backend == "inline")  # threads of a daemon's are daemons, which nobody waits for
     assert project.hw("show", "--json").json["status"] == "succeeded"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the group of the step's process is ended")
+def test_what_a_step_started_ends_with_a_driver_that_is_killed(project: Project) -> None:
+    mark = project.folder.parent / "mark"
+    project.write(
+        pipeline=f"""
+        import subprocess
+        import time
+        from pathlib import Path
+        from headwater import pipeline, step
+
+        @step(timeout=500)
+        def starts() -> None:
+            child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            Path({str(mark)!r}).write_text(str(child.pid))
+            time.sleep(600)
+
+        @pipeline
+        def main() -> None:
+            starts()
+        """
+    )
+    process = project.start("run", "pipeline.py")
+    end = time.monotonic() + 60
+    while not mark.exists() or not mark.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "no step began"
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 10
+    while is_alive(int(mark.read_text())):
+        assert time.monotonic() < end, "left behind"
+        time.sleep(0.1)

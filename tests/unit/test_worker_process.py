@@ -1,14 +1,18 @@
 """Step processes: warm, bound to their code, and never in each other's way."""
 
 import dataclasses
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from importlib import metadata
 
 import pytest
 
+from headwater.backend import Outcome
 from headwater.bundle import PROJECT, make_bundle
 from headwater.testing.bench import Bench, is_alive, wait_for
 from headwater.types import Fault, Resources
@@ -355,3 +359,67 @@ def test_what_is_remembered_is_told_of_the_attempt_that_read_it(pool, bench):
         ["project:word.txt"],
     ]
     assert len({each.worker for each in outcomes}) == 1
+
+
+DAEMON = """
+import subprocess, time
+from pathlib import Path
+
+def f(mark, seconds):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    # Its own child is an orphan at once.
+    subprocess.run(["sh", "-c", f"setsid sleep 600 & echo $! > {mark}.orphan"], start_new_session=True)
+    Path(mark).write_text(str(child.pid))
+    time.sleep(seconds)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the group of the step's process is ended")
+@pytest.mark.parametrize("ending", ["timeout", "close"])
+def test_children_that_left_the_group_end_with_the_step_process(pool, bench, tmp_path, ending):
+    mark = tmp_path / "mark"
+    inputs = {"mark": str(mark), "seconds": 600 if ending == "timeout" else 0}
+    attempt = attempt_at(bench, DAEMON, inputs=inputs, timeout=2.0 if ending == "timeout" else None, outputs={})
+    [outcome] = perform(pool, bench, attempt)
+    if ending == "close":
+        assert outcome.failure is None
+        pool.close()
+    else:
+        assert outcome.failure.kind == "Timeout"
+    pids = [int(path.read_text()) for path in (mark, tmp_path / "mark.orphan")]
+    end = time.monotonic() + 5
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < end, f"left behind: {pids}"
+        time.sleep(0.01)
+
+
+MODE = "import os\nMODE = os.environ.get('X_MODE', 'none')\n\ndef f():\n    return MODE, os.getpid()\n"
+
+
+def test_variables_that_modules_read_are_as_the_driver_has_them(pool, bench, monkeypatch):
+    monkeypatch.setenv("X_MODE", "here")
+    cases = [
+        ({}, "here"),
+        ({"variables": {"X_MODE": "here"}}, "here"),
+        ({"variables": {"X_MODE": "there"}}, "there"),
+        ({"variables": {"X_MODE": None}}, "none"),
+        ({"variables": {"X_MODE": "there"}, "strict": True}, "there"),
+        ({"variables": {"X_MODE": "there"}, "env": {"X_MODE": "declared"}}, "declared"),
+    ]
+    outcomes = perform(pool, bench, *(attempt_at(bench, MODE, **changes) for changes, _ in cases))
+    values = list(map(bench.value, outcomes))
+    assert [value for value, _ in values] == [expected for _, expected in cases]
+    assert values[0] == values[1]  # what is there already takes no process of its own
+
+
+def test_a_job_of_its_own_sets_variables_before_it_imports(bench, tmp_path):
+    attempt = attempt_at(bench, MODE, variables={"X_MODE": "there"})
+    (tmp_path / "job").mkdir()
+    program = "import json, sys; from pathlib import Path; from headwater.backend import Attempt\n"
+    program += "from headwater.worker import perform_alone\nattempt = Attempt.from_document(json.loads(sys.argv[1]))\n"
+    program += "outcome = perform_alone(attempt, project='/nowhere', folder=Path(sys.argv[2]), label='job')\n"
+    program += "print(json.dumps(outcome.document()))"
+    document = json.dumps(attempt.document())
+    command = [sys.executable, "-c", program, document, str(tmp_path / "job")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert bench.value(Outcome.from_document(json.loads(done.stdout)))[0] == "there"

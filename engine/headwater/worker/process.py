@@ -64,8 +64,8 @@ class Binding:
     is_strict: bool = False
     #: Files that a strict step may read.
     files: tuple[str, ...] = ()
-    #: Variables that steps declare, as pairs in order: modules may read them while they are imported.
-    env: tuple[tuple[str, str], ...] = ()
+    #: Variables as pairs in order, that differ from this process's: modules may read them while they are imported.
+    env: tuple[tuple[str, str | None], ...] = ()
 
 
 class Guard:
@@ -126,7 +126,9 @@ class StepProcess:
     def _start(self, environ: Mapping[str, str] | None) -> None:
         from_us, self._to_child = os.pipe()
         self._from_child, to_us = os.pipe()
-        variables = {**(os.environ if environ is None else environ), **dict(self.binding.env)}
+        given = {**(os.environ if environ is None else environ), **dict(self.binding.env)}
+        variables = {name: value for name, value in given.items() if value is not None}
+        # What the step starts inherits it, and is found by it: see `guard.end_strays`.
         variables["TMPDIR"] = os.path.join(self._folder, "tmp")  # noqa: PTH118
         os.mkdir(variables["TMPDIR"])  # noqa: PTH102
         command = [sys.executable, "-P", "-m", "headwater.worker", _STEP_LABEL, self.label, f"{from_us},{to_us}"]
@@ -334,11 +336,13 @@ class StepProcess:
                 os.killpg(self._process.pid, number)
 
     def _reap(self) -> int:
-        """End what is left of the group, and return the exit code."""
+        """End what is left of the group and what left it, and return the exit code."""
         with self._lock:
             self._signal(signal.SIGKILL)
             self._is_reaped = True
-            return self._process.wait()
+            code = self._process.wait()
+        guard_script.end_strays(self._folder)
+        return code
 
     def _has_ended(self) -> bool:
         """Tell whether the process has ended, without reaping it where the system can tell."""
