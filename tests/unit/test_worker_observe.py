@@ -16,6 +16,7 @@ import pytest
 
 from headwater.digest import digest_bytes
 from headwater.observed import ABSENT, UNSTABLE, current, label_of, path_of, value_of
+from headwater.worker import observe
 from headwater.worker.current import Performance, performing
 from headwater.worker.observe import Observer, importing, install, observing
 
@@ -142,6 +143,11 @@ def test_what_is_no_undeclared_read(watch, project, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("read", [lambda: Path("flow.py").read_text(), lambda: runpy.run_path("flow.py")])
+def test_what_is_looked_up_to_tell_a_foreign_file_is_no_read(watch, monkeypatch):
+    monkeypatch.setattr(observe._PLACES, "state", None)
+    assert watch(lambda: observe.is_foreign("/somewhere")) == {}
+
+
 def test_code_that_is_read_as_a_file_counts(watch, read):
     assert watch(read) == {"project:flow.py": digest_bytes(b"x = 1\n")}
     with pytest.raises(PermissionError, match=r"flow\.py"):

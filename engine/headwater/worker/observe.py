@@ -239,7 +239,10 @@ def environment_places() -> tuple[str, ...]:
         named |= {*site.getsitepackages(), site.getusersitepackages()}
         named |= {entry for entry in state if "-packages" in entry or entry.endswith(".zip")}
         own = Path(__file__).resolve().parents[1]
-        named |= {str(own), *(str(path) for path in own.parents[1].glob("*/headwater_*"))}
+        performance = current()
+        observer = performance.observer if performance is not None else None
+        with observer.resting() if observer is not None else contextlib.nullcontext():  # no read of the step's
+            named |= {str(own), *(str(path) for path in own.parents[1].glob("*/headwater_*"))}
         _PLACES.found = tuple(_with_real(name for name in named if name and name != os.sep))
         _PLACES.state = state
     return _PLACES.found
