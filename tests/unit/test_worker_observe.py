@@ -142,12 +142,12 @@ def test_what_is_no_undeclared_read(watch, project, tmp_path, monkeypatch):
     del sys.modules["flow"]
 
 
-@pytest.mark.parametrize("read", [lambda: Path("flow.py").read_text(), lambda: runpy.run_path("flow.py")])
 def test_what_is_looked_up_to_tell_a_foreign_file_is_no_read(watch, monkeypatch):
     monkeypatch.setattr(observe._PLACES, "state", None)
     assert watch(lambda: observe.is_foreign("/somewhere")) == {}
 
 
+@pytest.mark.parametrize("read", [lambda: Path("flow.py").read_text(), lambda: runpy.run_path("flow.py")])
 def test_code_that_is_read_as_a_file_counts(watch, read):
     assert watch(read) == {"project:flow.py": digest_bytes(b"x = 1\n")}
     with pytest.raises(PermissionError, match=r"flow\.py"):
