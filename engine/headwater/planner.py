@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 from headwater.errors import PlanMismatch, RequestError
 from headwater.evidence import Evidence
-from headwater.expr import Const, Either, Param, parts
+from headwater.expr import Const, Either, Param, parts, walk
 from headwater.graph import expressions
 from headwater.plan import Plan, agree, foresee
+from headwater.types import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from headwater.expr import Expr
+    from headwater.plan import Foreseen
     from headwater.request import Request
 
 
 def make_plan(evidence: Evidence) -> Plan:
-    """Say what a run would do. Raises ProviderError for a backend that nobody provides."""
+    """Say what a run would do.
+
+    Raises ProviderError for a backend that nobody provides, RequestError for a step that will need more than there is.
+    """
     from headwater.run import backend_of
 
     request = evidence.request
@@ -32,6 +37,7 @@ def make_plan(evidence: Evidence) -> Plan:
         backend_of=lambda node: backend_of(node, request.profile),
         expected=evidence.expected.get,
     )
+    _check_room(evidence, steps)
     selection = asdict(request.options.selection)
     return Plan(
         pipeline=request.definition.name,
@@ -48,10 +54,12 @@ def check(evidence: Evidence) -> None:
     """Tell what is wrong with a request before a run of it exists.
 
     Raises PlanMismatch where a saved plan does not hold any more, ProviderError for a backend that nobody provides,
-    RequestError for a file that is not there.
+    RequestError for a file that is not there, or for a step that will need more than its backend can ever give.
     """
     _check_plan(evidence)
     check_backends(evidence.request)
+    if _lacking(evidence.request):  # rare; whether such a step runs at all is what a plan tells
+        make_plan(Evidence(evidence.opened, evidence.request))
     _check_sources(evidence)
 
 
@@ -62,6 +70,53 @@ def check_backends(request: Request) -> None:
     for name in request.backends:
         if name not in providers.names("backend"):
             providers.find("backend", name)
+
+
+def _lacking(request: Request) -> dict[str, str]:
+    """Return what even idle backends lack for steps that were asked for: step → ``"16 cpus of 8"``."""
+    from headwater.run import Places, backend_of
+    from headwater.schedule import Limits, StepSpec, shortages
+
+    usual = Resources()
+    specs = [
+        StepSpec(node.name, resources=node.options.resources, backend=backend_of(node, request.profile))
+        for node in request.graph.nodes.values()
+        if node.name in request.selected.runnable and node.options.resources != usual
+    ]
+    if not specs:
+        return {}
+    places = Places(request.profile.settings, "", str(request.compiled.root))  # asked what they can do, never begun
+    names = sorted({spec.backend for spec in specs if spec.backend is not None})
+    return shortages(specs, Limits(backends={name: places.capacity(name) for name in names}))
+
+
+def _check_room(evidence: Evidence, steps: Sequence[Foreseen]) -> None:
+    """Raise RequestError for a step that is sure to run, and cannot where it would; what is reused needs no room."""
+    from headwater.run import backend_of
+
+    request = evidence.request
+    lacking = _lacking(request)
+    for step in steps if lacking else ():
+        name = step.name.partition("[")[0]
+        if name not in lacking or not _is_sure(step, evidence):
+            continue
+        node = request.graph.nodes[name]
+        raise RequestError(
+            f"step '{name}' asks for more than backend '{backend_of(node, request.profile)}' can ever give",
+            facts={"lacking": lacking[name], "line": node.line},
+            hint="ask for less with resources=..., or run the step on another backend",
+        )
+
+
+def _is_sure(step: Foreseen, evidence: Evidence) -> bool:
+    """Tell whether a step runs whatever comes of those before it."""
+    if step.action != "unknown":
+        return step.action == "run"
+    node = evidence.request.graph.nodes[step.name.partition("[")[0]]
+    if node.guards or any(isinstance(part, Either) for _, expr in expressions(node) for part in walk(expr)):
+        return False
+    told = evidence.rebuilder.foretell(node, f"{step.name}[0]" if node.over and step.name == node.name else step.name)
+    return told is None or bool(told)
 
 
 def _check_plan(evidence: Evidence) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from headwater import Workspace
 from headwater.errors import RequestError
-from headwater.record import StepRecord, read_text
+from headwater.record import StepRecord, list_runs, read_text
 from headwater.request import RunOptions
 from headwater.run import RunResult
 from headwater.selection import Selection
@@ -415,12 +415,39 @@ def test_a_step_of_many_cores_has_them_to_itself(profile: str, bench: Bench) -> 
 )
 def test_more_than_there_is_is_refused_and_says_so(profile: str, wanted: str, words: str, bench: Bench) -> None:
     bench.write(NAPS.replace("OPTIONS", f"resources=Resources({wanted})"))
-    result = bench.run(profile, options=RunOptions(fail_fast=False))
-    assert {step.status.value for step in of(result, "nap")} == {"failed"}
-    assert {step.status.value for step in of(result, "free")} == {"ran"}
-    [message] = {str((step.error or {})["message"]) for step in of(result, "nap")}
-    assert re.search(words, message), message
-    assert (result["nap[0]"].error or {})["fault"] == "unsupported"
+    work = Workspace(store=bench.store, profile=profile)
+    for ask in (work.plan, work.run):
+        with pytest.raises(RequestError, match="step 'nap' asks for more than") as caught:
+            ask(f"{bench.folder / bench.module}.py")
+        assert re.search(words, str(caught.value))
+    assert list_runs(work.store) == []
+
+
+SPREAD = """
+@step
+def first(n: int) -> int:
+    return n * 0
+
+@step(resources=Resources(cpus=CPUS))
+def second(n: int) -> int:
+    return n
+
+@pipeline
+def main(n: int = 1):
+    with when(first(n) > 0):
+        never = second(n)
+    return second(first(n))
+"""
+
+
+def test_what_will_be_too_large_is_refused_before_anything_runs_but_not_what_may_be_reused(bench: Bench) -> None:
+    bench.write(SPREAD.replace("CPUS", "64"))
+    with pytest.raises(RequestError, match="64 cpus of 2"):
+        bench.run("threads")
+    bench.write(SPREAD.replace("CPUS", "1"))
+    assert bench.run("threads").succeeded
+    bench.write(SPREAD.replace("CPUS", "64"))
+    assert bench.run("threads", n=2).succeeded  # `first` gives what it gave, so `second` is reused
 
 
 def test_the_higher_priority_goes_first(bench: Bench) -> None:
@@ -717,7 +744,9 @@ def test_a_profile_overrides_what_steps_ask_for_and_no_key(bench: Bench) -> None
     assert [attempt.fault for attempt in result["slow"].attempts] == ["resource"] * 3
     assert "0.3 seconds" in str(result["slow"].error)
     bench.settings(SETTINGS + "\n[steps.slow]\nresources = { cpus = 99 }\n")
-    assert "99" in str(bench.run(n=1)["slow"].error)
+    with pytest.raises(RequestError, match="slow") as raised:
+        bench.run(n=1)
+    assert "99" in str(raised.value.facts)
 
 
 def test_an_unknown_backend_is_named_before_anything_runs(bench: Bench) -> None:
