@@ -82,7 +82,7 @@ def test_a_run_goes_on_as_it_was_asked_for(site: Site, tmp_path: Path) -> None:
     }
     shown = json.loads(site.hw("show", "latest", "--json").stdout)
     assert {step["backend"] for step in shown["steps"]} == {"threads"}
-    assert shown["profile"] == "quick"
+    assert shown["facts"]["profile"] == "quick"
 
 
 def test_what_is_said_now_overrules_what_was_recorded(site: Site) -> None:
