@@ -193,6 +193,10 @@ def test_models_and_notifications_are_shown(ran: Project) -> None:
     assert "model@1" in ran.hw("models").out
     assert first in ran.hw("models", "model").out
     refused(ran.hw("models", "other"), "no model 'other' is registered")
+    assert "  input    scores: step train (2 elements)\n" in ran.hw("show", first, "evaluate").out
+    assert "  input    report: step evaluate\n" in ran.hw("show", first, "publish").out
+    counts = {run["run"]: run["steps"] for run in ran.hw("runs", "--json").json}
+    assert counts[first] == {"ran": 8}  # a map counts by its elements
     assert 'told     best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first, "notify").out
     assert 'notify told: best so far: {"best": 0.6, "count": 2}\n' in ran.hw("show", first).out
     assert f'"count": 2}} (in run {first})' in ran.hw("show", second).out

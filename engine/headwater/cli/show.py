@@ -127,7 +127,7 @@ def _print_step(step: StepRecord) -> None:
     if told := _message(step):
         print(f"  told     {text.shown(told, sys.stdout)}")
     for name, sources in step.inputs.items():
-        print(f"  input    {name}: {', '.join(map(_source, sources)) or 'a constant'}")
+        print(f"  input    {name}: {', '.join(_origins(sources)) or 'a constant'}")
     for label, value in step.observed.items():
         print(f"  {'read  ' if label.startswith('env') else 'opened'}   {label} {value[:16]}")
     for name, document in step.outputs.items():
@@ -144,6 +144,18 @@ def _print_step(step: StepRecord) -> None:
         print(f"  error    {step.error.get('class')}: {text.shown(str(step.error.get('message')), sys.stdout)}")
         for line in cast("list[str]", step.error.get("traceback") or []):
             print(f"    {text.shown(line, sys.stdout)}")
+
+
+def _origins(sources: Sequence[Mapping[str, Json]]) -> list[str]:
+    """Say where an input came from: each step once, and of a map how many elements."""
+    if len(sources) == 1:
+        return [_source(sources[0])]
+    whole = dict.fromkeys(_source({**source, "output": "result"}) for source in sources)
+    maps: dict[str, int] = {}
+    for name in whole:
+        mapped = name.partition("[")[0]
+        maps[mapped] = maps.get(mapped, 0) + 1
+    return [f"{name} ({count} elements)" if count > 1 else name for name, count in maps.items()]
 
 
 def _source(source: Mapping[str, Json]) -> str:

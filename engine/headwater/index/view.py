@@ -150,7 +150,12 @@ class Index:
         return folded
 
     def _counts(self, run: RunId) -> Mapping[StepStatus, int]:
-        rows = self._rows("select status, count(*) from step where run = ? group by status", [run])
+        # A map counts by its elements.
+        rows = self._rows(
+            "select status, count(*) from step as one where run = ? and not exists"
+            " (select 1 from step where run = one.run and step = one.step || '[0]') group by status",
+            [run],
+        )
         return {StepStatus(str(status)): cast("int", count) for status, count in rows}
 
     def run(self, run: RunId) -> RunRecord | None:
