@@ -39,8 +39,6 @@ class Capability(StrEnum):
     MEMORY_LIMIT = "memory-limit"
     #: Give the step a process of its own, so that its environment is just what was declared.
     OWN_PROCESS = "own-process"
-    #: Find attempts again after the driver died.
-    ATTACH = "attach"
     #: Runs attempts where the driver's folders cannot be seen.
     REMOTE = "remote"
 
@@ -81,6 +79,9 @@ class Attempt:
     environment: Mapping[str, Json]
     #: Environment variables to set.
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: Environment variables as the driver has them, that the step is known to depend on undeclared: set before modules
+    #: are imported; None where there is none. What is in ``env`` wins.
+    variables: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
     #: Names of secrets that the worker resolves.
     secrets: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
@@ -109,6 +110,7 @@ class Attempt:
             "bundle": self.bundle,
             "environment": dict(self.environment),
             "env": dict(self.env),
+            "variables": dict(self.variables),
             "secrets": list(self.secrets),
             "resources": {
                 "cpus": resources.cpus,

@@ -48,7 +48,12 @@ def label_of(path: str, project: str) -> str:
 
 def label_of_variable(name: str, *, only_whether: bool = False) -> str:
     """Return the label of an environment variable, or of whether it is there."""
-    return (_WHETHER if only_whether or _SECRET.search(name) else _VARIABLE) + name
+    return (_WHETHER if only_whether or is_secret(name) else _VARIABLE) + name
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a variable has the name of a secret: neither its value nor a digest is written anywhere."""
+    return _SECRET.search(name) is not None
 
 
 def variable_of(label: str) -> str | None:

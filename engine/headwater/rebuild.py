@@ -14,6 +14,7 @@ from headwater.digest import digest_of
 from headwater.excerpt import differing, text_of
 from headwater.expr import Gather, Out, Param, describe, walk
 from headwater.key import KeyParts, compare_parts, identity, key_of
+from headwater.observed import variable_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,6 +102,8 @@ class Decision:
     trace: Trace | None = None
     #: The fingerprint's document.
     code: Json = None
+    #: Environment variables that the step was seen to look up, the last time and whenever a trace was made of it.
+    variables: tuple[str, ...] = ()
     #: A trace that stood so far gives way to the one that this run will make.
     displaces: bool = False
 
@@ -221,6 +224,7 @@ class Rebuilder:
             inputs=question.inputs,
             changes=changes,
             code=question.code.document,
+            variables=_looked_up(past, self._history.by_base(question.base)),
             displaces=displaces,
         )
 
@@ -262,6 +266,11 @@ def _reuse(question: _Question, trace: Trace) -> Decision:
         trace=trace,
         code=question.code.document,
     )
+
+
+def _looked_up(past: Past | None, traces: Sequence[Trace]) -> tuple[str, ...]:
+    labels = {label for each in (past, *traces) if each is not None for label in each.observed}
+    return tuple(sorted({name for label in labels if (name := variable_of(label)) is not None}))
 
 
 def _reason(past: Past | None, changes: Sequence[str], refusals: Sequence[str]) -> str:

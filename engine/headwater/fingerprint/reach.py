@@ -182,5 +182,6 @@ def _report(walk: Walk, root: Node) -> Fingerprint:
         pieces=tuple(pieces.values()),
         distributions=closure_of(walk.distributions),
         volatile=tuple(sorted(walk.volatile)),
+        variables=tuple(sorted(walk.variables)),
         widened=tuple(walk.widened),
     )

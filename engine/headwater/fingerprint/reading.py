@@ -87,6 +87,7 @@ def add_reads(walk: Walk, node: Node, reads: Reads) -> None:
 
 def note_reads(walk: Walk, module: Module, what: str, reads: Reads) -> None:
     """Report what a value reads that may change."""
+    walk.variables |= reads.variables
     if reads.is_changing:
         walk.note_volatile(f"{module.name}.{what}: a clock, a random source or the like")
     if reads.is_environment:

@@ -66,6 +66,8 @@ class Fingerprint:
     distributions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: Module-level values that are read from the environment, the clock or the like at import.
     volatile: tuple[str, ...] = ()
+    #: Environment variables that modules read while they are imported: their values are in the digest.
+    variables: tuple[str, ...] = ()
     #: Why more was taken in than is certainly used.
     widened: tuple[str, ...] = ()
 
@@ -77,6 +79,7 @@ class Fingerprint:
             "pieces": [piece.document() for piece in self.pieces],
             "distributions": dict(self.distributions),
             "volatile": list(self.volatile),
+            "variables": list(self.variables),
             "widened": list(self.widened),
         }
 

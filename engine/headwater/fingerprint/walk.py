@@ -75,6 +75,8 @@ class Walk:
         self.reached: dict[str, Module] = {}
         self.distributions: set[str] = set()
         self.volatile: dict[str, None] = {}
+        #: Names of the environment variables that were taken in.
+        self.variables: set[str] = set()
         self.widened: dict[str, None] = {}
         #: Answers to questions about the project that are asked again and again.
         self.answers: dict[tuple[str, ...], object] = {}

@@ -96,6 +96,8 @@ class Here:
         entry = attempt.call.get("function")
         if not isinstance(entry, str) or not is_offered(attempt.bundle, entry):
             return False
+        if any(attempt.env.get(name, value) != value for name, value in attempt.variables.items()):
+            return False  # modules here were imported without the variables that the step declares
         if attempt.timeout is not None or attempt.strict or attempt.resources.memory is not None:
             return False
         reads = self._reads[attempt.bundle][0] if attempt.bundle in self._reads else reads_of(attempt.bundle)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from headwater.backend import Attempt
 from headwater.expr import Either, Gather, Seq, parts, references, walk
+from headwater.observed import is_secret
 from headwater.run.outlook import outlook_of
 from headwater.schedule import Choice, Guard, StepSpec
 
@@ -232,6 +233,7 @@ def attempt_of(job: Job, decision: Decision, number: int) -> Attempt:
         bundle=job.bundle,
         environment={**environment, "packages": packages},
         env=node.options.env,
+        variables=_variables(decision, node),
         secrets=node.options.secrets,
         resources=node.options.resources,
         timeout=node.options.timeout,
@@ -239,6 +241,17 @@ def attempt_of(job: Job, decision: Decision, number: int) -> Attempt:
         files=decision.parts.files,
         idempotency_key=f"{job.run}/{decision.step}",
     )
+
+
+def _variables(decision: Decision, node: Node) -> dict[str, str | None]:
+    """Return the variables of this process that a step depends on undeclared, but for those that look like secrets.
+
+    A strict step sees those that its modules read while they are imported: these are in its fingerprint.
+    """
+    code = decision.code if isinstance(decision.code, dict) else {}
+    names = {*cast("list[str]", code.get("variables") or []), *(() if node.options.strict else decision.variables)}
+    shown = sorted(name for name in names - {*node.options.secrets} if not is_secret(name))
+    return {name: os.environ.get(name) for name in shown}
 
 
 def _call(job: Job, node: Node) -> dict[str, Json]:

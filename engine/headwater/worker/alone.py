@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from headwater.backend import Outcome
@@ -12,6 +11,7 @@ from headwater.worker.current import dedicate
 from headwater.worker.failure import failure_of
 from headwater.worker.loading import load
 from headwater.worker.perform import perform
+from headwater.worker.surroundings import set_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def perform_alone(attempt: Attempt, *, project: str, folder: Path, label: str) -
     ``folder`` is empty and the caller's to remove; ``project`` is where the project would lie, and may be absent.
     """
     dedicate()
-    os.environ.update(attempt.env)  # before any module is imported that may read them
+    set_variables({**attempt.variables, **attempt.env})  # before any module is imported that may read them
     scratch = folder / "scratch"
     scratch.mkdir()
     try:

@@ -197,7 +197,7 @@ class StepPool:
             project=self._project,
             is_strict=attempt.strict,
             files=tuple(attempt.files) if attempt.strict else (),
-            env=tuple(sorted(attempt.env.items())),
+            env=tuple(sorted({**_differing(attempt), **attempt.env}.items())),
         )
 
 
@@ -218,6 +218,12 @@ def _refusal(attempt: Attempt) -> tuple[str, str] | None:
 def _unstarted(attempt: Attempt, fault: Fault, kind: str, message: str) -> Outcome:
     now = time.time()
     return Outcome(attempt.attempt_id, None, StepFailure(fault, kind, message), started=now, ended=now)
+
+
+def _differing(attempt: Attempt) -> dict[str, str | None]:
+    """Return the variables that an attempt needs otherwise than they are where its process would get them from."""
+    there = _strict_environ(attempt, os.environ) if attempt.strict else os.environ
+    return {name: value for name, value in attempt.variables.items() if there.get(name) != value}
 
 
 def _strict_environ(attempt: Attempt, environ: Mapping[str, str]) -> dict[str, str]:

@@ -150,7 +150,7 @@ def variables(values: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        _set({name: before.get(name) for name in {**before, **os.environ}} | _KEPT)
+        set_variables({name: before.get(name) for name in {**before, **os.environ}} | _KEPT)
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def keeping_variables() -> Iterator[None]:
         _KEPT.update({name: os.environ.get(name) for name in names if os.environ.get(name) != before.get(name)})
 
 
-def _set(values: Mapping[str, str | None]) -> None:
+def set_variables(values: Mapping[str, str | None]) -> None:
     """Let variables have these values, None for not being there; what is right already is not touched."""
     for name, value in values.items():
         if value is None:
