@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -262,3 +263,24 @@ def test_a_file_that_is_written_anew_with_the_same_content_reruns_nothing(
     path.write_bytes(content)
     os.utime(path, (1_000_000_000, 1_000_000_000))
     assert run(site).names("ran") == []
+
+
+# --------------------------------------------------------------------------------------------------- where it may run
+
+
+@pytest.mark.parametrize(("backend", "place"), [("inline", "folder"), ("dask", "folder"), ("dask", "s3")])
+def test_it_gives_the_same_on_another_backend_and_in_another_store(
+    backend: str, place: str, site: Site, first: Document, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store = str(tmp_path / "store")
+    if place == "s3":
+        store = f"s3://{request.getfixturevalue('s3_bucket')}/{uuid.uuid4().hex}"
+    found = site.run("pipeline.py", "--backend", backend, *SMALL, "--store", store)
+    assert set(found.names("ran")) == ALL
+    assert found.digests == first.digests
+    again = run(site, "--store", store)
+    assert again.names("ran") == []
+    assert again.digests == first.digests
+    # … and what the threads computed in the folder is reused here.
+    assert site.run("pipeline.py", "--backend", backend, *SMALL).names("ran") == []
+    site.leaves_nothing()

@@ -43,6 +43,11 @@ def values_of(table: pa.Table) -> list[int]:
 
 
 @step
+def dict_of(values: list[int]) -> dict[str, list[int]]:
+    return {"values": values}
+
+
+@step
 def array_of(values: list[int]) -> np.ndarray:
     return np.array(values, dtype=np.float64).reshape(2, -1) * SCALE
 
@@ -110,6 +115,23 @@ def spoil_frame(frame: pd.DataFrame) -> int:
 
 
 @step
+def spoil_dict(given: dict[str, list[int]]) -> int:
+    given["more"] = [9]
+    given["values"].append(9)
+    return 0
+
+
+@step
+def spoil_table(table: pa.Table) -> str:
+    buffer = table["value"].chunk(0).buffers()[1]
+    try:
+        np.frombuffer(buffer, dtype=np.int64)[:] = -1
+    except ValueError:
+        return "changed or refused"
+    return "changed or refused"
+
+
+@step
 def spoil_file(file: File) -> str:
     try:
         file.path.write_text("spoilt")
@@ -140,6 +162,16 @@ def total_array(array: np.ndarray) -> float:
 @step
 def total_frame(frame: pd.DataFrame) -> str:
     return f"{len(frame)} {frame['value'].sum()} {frame['name'].iloc[0]}"
+
+
+@step
+def total_dict(given: dict[str, list[int]]) -> int:
+    return sum(sum(values) for values in given.values())
+
+
+@step
+def total_table(table: pa.Table) -> int:
+    return pc.sum(table["value"]).as_py()
 
 
 @step
@@ -199,19 +231,24 @@ def everything(
     table = read(source)
     values = values_of(table)
     array, frame, file, made = array_of(values), frame_of(table), write(values), tree(folder, values)
+    named = dict_of(values)
     parts = split(values)
 
     spoilt = [spoil_list(values), spoil_array(array), spoil_frame(frame), spoil_file(file), spoil_folder(made)]
+    spoilt += [spoil_dict(named), spoil_table(table)]
     after = {"after": spoilt}
     totals = [
         total_list.using(**after)(values),
         total_array.using(**after)(array),
         total_frame.using(**after)(frame),
+        total_dict.using(**after)(named),
+        total_table.using(**after)(table),
         total_file.using(**after)(file),
         total_folder.using(**after)(made),
     ]
 
     fixed = square.map(over([1, 2, 3]))
+    many = square.using(name="many").map(over(list(range(24))))  # on Dask, several travel as one task
     dynamic = fraction.map(over(square.map(over(parts.high))), of=totals[0])
     best = maximum(dynamic)
     with when(best > 0.5) as big:
@@ -223,6 +260,7 @@ def everything(
     return {
         "totals": totals,
         "fixed": fixed,
+        "many": many,
         "low": parts.low,
         "verdict": either(big, a, b),
         "described": describe(settings(name), factor),
