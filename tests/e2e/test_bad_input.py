@@ -529,3 +529,32 @@ def test_errors_are_json_too(warm: Project) -> None:
     assert error["hint"]
     assert warm.hw("run", "--no-such-option", "--json").json["error"]["class"] == "RequestError"
     assert warm.hw("show", "--store", "none", "--json").json["error"]["exit_status"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["plan", "pipeline.py"], "nowhere/x.json"),
+        (["compile", "pipeline.py"], "nowhere/x.json"),
+        (["get", "latest", "one"], "pipeline.py/x.json"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(project: Project, words: list[str], place: str) -> None:
+    project.write(
+        pipeline="""
+        from headwater import pipeline, step
+
+        @step
+        def one() -> int:
+            return 1
+
+        @pipeline
+        def main() -> int:
+            return one()
+        """
+    )
+    project.statuses()
+    done = project.hw(*words, "-o", place)
+    assert done.status == 2
+    assert done.err.startswith(f"error: {place} cannot be written\n")
+    assert "Traceback" not in done.err

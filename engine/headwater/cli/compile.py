@@ -8,7 +8,6 @@ hw compile pipeline.py --publish
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.cli import options, text
@@ -49,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     definition = workspace.compile(args.target).definition
     data = canonical(definition.document())
     if args.output:
-        Path(args.output).write_bytes(data + b"\n")
+        with options.writing(args.output) as path:
+            path.write_bytes(data + b"\n")
     if args.digest:
         print(definition.digest)
     elif not args.output:

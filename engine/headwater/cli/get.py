@@ -8,6 +8,7 @@ hw get 3f2a9c01 -o model.joblib            # by how its digest begins
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -57,6 +58,12 @@ def _print_several(workspace: Workspace, args: argparse.Namespace) -> bool:
     record = workspace.record(args.thing)
     steps = steps_of(record, args.step)
     is_map = steps[0].step != args.step
+    if missing := [step for step in steps if not step.outputs]:
+        raise RequestError(
+            f"{'element' if is_map else 'step'} '{missing[0].step}' gave nothing",
+            facts={"run": record.run, "status": missing[0].status, "reason": missing[0].reason},
+            hint=shlex.join(["hw", "show", record.run, missing[0].step]),
+        )
     outputs = [workspace.artifacts(record.run, step.step) for step in steps]
     is_plain = all(each.type == "json" for several in outputs for each in several.values())
     if args.output or args.output_file or not is_plain:
@@ -90,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
     path = Path(name)
     if path.exists() and (args.no_clobber or args.output_file is None):
         raise RequestError(f"{name} is there already", hint="name another file with -o, or this one to replace it")
-    export.save(artifact, workspace.store, path)
+    with options.writing(name):
+        export.save(artifact, workspace.store, path)
     if artifact.type == "pickle":
         print("a pickle: written as it is, not opened; opening it runs code of whoever made it", file=sys.stderr)
     if args.json:

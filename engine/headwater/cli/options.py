@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from headwater.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from headwater.digest import Json
     from headwater.request import RunOptions
@@ -129,3 +131,14 @@ def print_json(document: Json) -> None:
     """Print one JSON document."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     print()
+
+
+@contextmanager
+def writing(name: str) -> Iterator[Path]:
+    """Give the path that an option names, to be written inside; RequestError where that cannot be."""
+    try:
+        yield Path(name)
+    except OSError as error:
+        raise RequestError(
+            f"{name} cannot be written", facts={"because": error.strerror or error}, hint="name another place with -o"
+        ) from error

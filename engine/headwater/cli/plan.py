@@ -7,7 +7,6 @@ hw plan pipeline.py -o plan.json && hw run --plan plan.json
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.cli import options
@@ -28,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Carry the command out."""
     plan = options.workspace(args).plan(args.target, run_options=options.run_options(args))
     if args.output:
-        Path(args.output).write_text(json.dumps(plan.document(), indent=2) + "\n", encoding="utf-8")
+        with options.writing(args.output) as path:
+            path.write_text(json.dumps(plan.document(), indent=2) + "\n", encoding="utf-8")
     if args.json:
         options.print_json(plan.document())
     else:
