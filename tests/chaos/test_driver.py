@@ -208,8 +208,8 @@ def length(site: Site, profile: str, tmp_path: Path) -> float:
     return seconds
 
 
-@pytest.mark.parametrize("how", ["run", "resume"])
-@pytest.mark.parametrize("profile", ["threads", "dask"])
+# That another run completes the work is shown on the example, in test_flights.py: here one takes the run up again.
+@pytest.mark.parametrize(("profile", "how"), [("threads", "resume"), ("dask", "resume"), ("dask", "run")])
 @pytest.mark.timeout(900)
 def test_whenever_the_driver_is_killed_the_work_completes_and_nothing_is_done_twice(
     profile: str, how: str, site: Site, tmp_path: Path
