@@ -133,6 +133,8 @@ def test_hints_can_be_pasted(ran: Project, above: Project, tmp_path: Path) -> No
     logs, debug = hinted(failed)
     assert "--project project" in failed.err
     assert above.hw(*debug, "--no-pdb").status == 1
+    refused(ran.hw("get", "latest", "evaluate"), "step 'evaluate' gave nothing", "ValueError: broken")
+    assert "cpu 0." in ran.hw("show", "latest", "evaluate").out
     assert ran.hw("runs", "rm", "latest").status == 0
 
 
@@ -168,6 +170,7 @@ def test_what_was_reused_wrote_its_log_before(ran: Project) -> None:
 
 
 def test_what_is_missing_is_asked_for(ran: Project) -> None:
+    refused(ran.hw("get", "latest", "publish"), "step 'publish' gave nothing", "reason", "hw show")
     refused(ran.hw("get", "latest"), "name a step", "train[0], train[1]", "hw get latest STEP")
     refused(ran.hw("runs", "pin", "latest", "publish", "x"), "step 'publish' gave nothing that could be pinned")
     assert ran.hw("runs", "pins").out == "no pins yet\n"

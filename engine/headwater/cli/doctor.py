@@ -185,7 +185,7 @@ def _key(workspace: Workspace) -> Iterator[Finding]:
     path = key_path()
     mode = stat.S_IMODE(path.stat().st_mode)
     trusted = len(keyring.listing()) - 1
-    yield Finding("ok", "key", f"{keyring.own.id} in {path}, mode {mode:o}; {trusted} other keys are trusted")
+    yield Finding("ok", "key", f"{keyring.own.id} in {path}, mode {mode:o}; trusted besides: {trusted}")
 
 
 def _backends(workspace: Workspace) -> Iterator[Finding]:

@@ -136,9 +136,10 @@ def _print_step(step: StepRecord) -> None:
     for attempt in step.attempts:
         facts = attempt.facts
         memory = text.size(cast("float | None", facts.get("memory")))
+        cpu = text.duration(cast("float | None", facts.get("cpu")))
         print(
             f"  attempt  {attempt.attempt.rpartition('/')[2]} on {facts.get('worker') or attempt.backend}:"
-            f" {attempt.fault or 'ok'}, cpu {facts.get('cpu')}, memory {memory or 'unknown'}"
+            f" {attempt.fault or 'ok'}, cpu {cpu or 'unknown'}, memory {memory or 'unknown'}"
         )
     if step.error is not None:
         print(f"  error    {step.error.get('class')}: {text.shown(str(step.error.get('message')), sys.stdout)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from headwater.cli.text import counted
 from headwater.errors import RequestError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def one_step(record: RunRecord, name: str, *, command: str) -> StepRecord:
     found = steps_of(record, name)
     if found[0].step != name:
         raise RequestError(
-            f"step '{name}' is a map of {len(found)} elements: name one",
+            f"step '{name}' is a map of {counted(len(found), 'element')}: name one",
             facts={"run": record.run, "elements": named(found)},
             hint=shlex.join(["hw", *command.split(), record.run, found[0].step]),
         )
