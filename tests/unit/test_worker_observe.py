@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -350,3 +351,10 @@ def test_what_a_module_reads_while_it_is_imported_is_the_fingerprints_affair(pro
         assert observer.values() == {}
         sys.modules.pop("late_reader").g()
     assert observer.values() == {"env:X_MODE": ABSENT}
+
+
+def test_a_thread_of_an_earlier_steps_executor_reads_for_the_step_that_asks(watch):
+    with ThreadPoolExecutor(1) as executor:
+        assert watch(lambda: executor.submit(os.getpid).result()) == {}
+        assert watch(lambda: executor.submit(Path("data.csv").read_text).result()) == {"project:data.csv": DATA}
+        executor.submit(Path("data.csv").read_text).result()

@@ -423,3 +423,35 @@ def test_a_job_of_its_own_sets_variables_before_it_imports(bench, tmp_path):
     command = [sys.executable, "-c", program, document, str(tmp_path / "job")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert bench.value(Outcome.from_document(json.loads(done.stdout)))[0] == "there"
+
+
+FORKING = """
+import multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor
+
+POOL = None
+
+def size(name):
+    os.listdir(".")
+    return len(open(name).read())
+
+def f():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return list(pool.map(size, ["word.txt"]))
+
+def g():
+    global POOL
+    POOL = POOL or multiprocessing.get_context("fork").Pool(1)
+    return POOL.map(size, ["other.txt"])
+"""
+
+
+def test_what_forked_processes_read_counts(pool, bench):
+    for name in ("word.txt", "other.txt"):
+        (bench.project / name).write_text("x")
+    attempts = [attempt_at(bench, FORKING, name) for name in "fgg"]
+    outcomes = perform(pool, bench, *attempts)
+    assert [each.failure for each in outcomes] == [None] * 3
+    assert [
+        name in each.observed for each in outcomes for name in ("project:word.txt", "project:other.txt", "project:.")
+    ] == [True, False, True, *([False, True, True] * 2)]

@@ -109,7 +109,9 @@ class Here:
 
     def _perform_here(self, attempt: Attempt, label: str) -> Outcome:
         recorder = Recorder(attempt.attempt_id, self._ledger.line)
-        scratch = Path(tempfile.mkdtemp(prefix="headwater-"))
+        folder = Path(tempfile.mkdtemp(prefix="headwater-"))
+        scratch = folder / "scratch"
+        scratch.mkdir()
         try:
             store = self._store(attempt.store)
             place = self._place(attempt.bundle, store, label)
@@ -121,7 +123,7 @@ class Here:
             return Outcome(attempt.attempt_id, None, failure, worker=label, ended=time.time())
         finally:
             recorder.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _interruptible(self, attempt_id: str) -> Iterator[None]:

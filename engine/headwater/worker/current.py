@@ -10,10 +10,10 @@ import functools
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headwater.worker.capture import Recorder
     from headwater.worker.observe import Observer
@@ -96,6 +96,8 @@ def _hand_on_to_threads() -> None:
     if _STATE.is_hooked or _STATE.is_dedicated:
         return
     _STATE.is_hooked = True
+    from concurrent.futures.thread import ThreadPoolExecutor
+
     start = threading.Thread.start
 
     @functools.wraps(start)
@@ -106,3 +108,20 @@ def _hand_on_to_threads() -> None:
         start(thread)
 
     threading.Thread.start = marked_start  # type: ignore[method-assign, assignment]
+    submit: Any = ThreadPoolExecutor.submit
+
+    @functools.wraps(submit)
+    def marked_submit(pool: Any, function: Any, /, *args: Any, **options: Any) -> Any:
+        here = current()
+        return submit(pool, function if here is None else functools.partial(_as, here, function), *args, **options)
+
+    ThreadPoolExecutor.submit = marked_submit  # type: ignore[method-assign]
+
+
+def _as(performance: Performance, function: Callable[..., object], *args: object, **options: object) -> object:
+    """Call a function for an attempt, in a thread that may have been started for another."""
+    token = _HERE.set(performance)
+    try:
+        return function(*args, **options)
+    finally:
+        _HERE.reset(token)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
+from headwater.worker.children import Children
 from headwater.worker.current import Performance, current, performing
 from headwater.worker.variables import Variables
 from headwater.worker.variables import install as watch_variables
@@ -48,7 +49,9 @@ class Observer:
         declared: Collection[str] = (),
         is_strict: bool = False,
         variables: Variables | None = None,
+        shared: Path | None = None,
     ) -> None:
+        self._children = Children(shared)
         #: Sees which environment variables are looked up.
         self.variables = variables or Variables()
         self._project = project
@@ -131,9 +134,15 @@ class Observer:
             return
         self._read(place, _identity(place))
         self._values[place] = value_of(Path(place))  # at once: the step may put files of its own there
+        self._children.tell(place, self._reads[place], self._values[place])
 
     def values(self) -> dict[str, str]:
         """Return label → value of all that was read. What changed meanwhile is ``unstable``."""
+        for place, identity, value in self._children.told():
+            if place not in self._made:
+                self._reads.setdefault(place, identity)
+                if value is not None:
+                    self._values.setdefault(place, value)
         for place in self._reads:
             if place not in self._values:
                 self._values[place] = self._settled(place)
@@ -183,6 +192,7 @@ class Observer:
                 f"hint: take it as an input (File or Dir), or declare it: @step(files=[{name!r}])"
             )
         self._reads.setdefault(place, identity)
+        self._children.tell(place, identity, self._values.get(place))
 
     def _settled(self, place: str) -> str:
         identity = self._reads[place]

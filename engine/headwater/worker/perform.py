@@ -224,16 +224,18 @@ def _own_variables(attempt: Attempt) -> dict[str, str]:
 def _observer(work: _Work) -> Observer:
     attempt, place = work.attempt, work.place
     root = [str(work.store.root)] if work.store.root is not None else []
+    shared = work.scratch.parent / "seen-by-forked"
     given = {*thread_variables(1, {}), *attempt.env, *attempt.secrets, "TMPDIR"}
     code = place.code.keys()
     variables = Variables(code=code, project=place.project, foreign=is_foreign, skip=given, is_strict=attempt.strict)
     return Observer(
         project=place.project,
-        skip=(str(work.scratch), *root, *place.skip),
+        skip=(str(work.scratch), str(shared), *root, *place.skip),
         code=code,
         declared=attempt.files.keys(),
         is_strict=attempt.strict,
         variables=variables,
+        shared=shared,
     )
 
 
