@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.digest import digest_bytes, digest_of
 from headwater.record import Driver, RunLog, new_run_id
+from headwater.record.events import claim_path, decode_claim, encode_claim, encode_event, events_path
 from headwater.traces import sign_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from headwater.digest import Json
     from headwater.store import Store
@@ -77,7 +80,7 @@ class Scribe:
 
     def end(self, status: str = "succeeded") -> str:
         """End the run."""
-        self.log.append("run.ended", status=status, seconds=2.0)
+        self.log.end(self.keyring.sign, status=status, seconds=2.0)
         self.log.close()
         return self.run
 
@@ -86,3 +89,18 @@ def artifact(body: bytes, *, inline: bool = True) -> dict[str, Json]:
     """Return the document of a bytes artifact."""
     document: dict[str, Json] = {"digest": digest_bytes(body), "type": "bytes", "bytes": len(body), "meta": {}}
     return {**document, "inline": base64.b64encode(body).decode()} if inline else document
+
+
+def rewrite(root: Path, run: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change the events of a run that has ended, as somebody would who can write to the store: chains and seal fit."""
+    claim, seal = (root / claim_path(run, epoch) for epoch in (1, 2))
+    chain, lines = decode_claim(claim.read_bytes(), 1).chain, []
+    path = root / events_path(run, 1)
+    for line in path.read_text().splitlines():
+        facts = change(json.loads(line))
+        known = {name: facts.pop(name) for name in ("v", "seq", "t", "type", "chain")}
+        data, chain = encode_event(chain, known["seq"], known["t"], known["type"], facts)
+        lines.append(data)
+    path.write_bytes(b"".join(lines))
+    old = decode_claim(seal.read_bytes(), 2)
+    seal.write_bytes(encode_claim(old.driver, old.time, len(lines), chain, is_seal=True))

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.digest import Digest, Json
+    from headwater.record import RunRecord
     from headwater.store import Store
+    from headwater.trust import Keyring, Standing
 
 FORMAT: Final = "version/1"
 
@@ -49,6 +51,39 @@ class Version:
             "bundle": self.bundle,
             "time": self.time,
         }
+
+
+def signed_code(
+    pipeline: str, *, definition: Digest, bundle: Digest, entries: Mapping[str, str], run: str = ""
+) -> bytes:
+    """Return what a signature of code covers: what is executed, and as what, so that it cannot be moved.
+
+    ``run`` is empty for a version of a pipeline, and the run's id for the code of a run.
+    """
+    return canonical(
+        {
+            "v": 1,
+            "what": "code",
+            "pipeline": pipeline,
+            "definition": definition,
+            "bundle": bundle,
+            "entries": cast("Json", dict(entries)),
+            "run": run,
+        }
+    )
+
+
+def standing(record: RunRecord, keyring: Keyring) -> Standing:
+    """Tell who signed the code of a run, as the code of this run."""
+    facts = record.facts
+    data = signed_code(
+        record.pipeline,
+        definition=record.definition,
+        bundle=str(facts.get("bundle")),
+        entries=cast("Mapping[str, str]", facts.get("entries") or {}),
+        run=record.run,
+    )
+    return keyring.check(data, facts.get("bundle_mac"))
 
 
 def names(store: Store) -> list[str]:

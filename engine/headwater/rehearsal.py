@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from headwater import pipelines
 from headwater.backend import Attempt
 from headwater.bundle import PROJECT, Bundle
 from headwater.errors import RequestError, TrustError
 from headwater.worker.failure import AttemptFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from headwater.digest import Json
     from headwater.graph import Node
@@ -62,7 +63,7 @@ def changed_files(scene: Scene) -> list[str]:
 def check_trust(scene: Scene, keyring: Keyring) -> None:
     """Raise TrustError unless a key that is trusted here signed the run's code."""
     bundle = str(scene.record.facts.get("bundle"))
-    standing = keyring.check(bundle.encode(), scene.record.facts.get("bundle_mac"))
+    standing = pipelines.standing(scene.record, keyring)
     if standing not in ("own", "trusted"):
         raise TrustError(
             f"the code of run {scene.record.run} was not signed by a key that you trust",
@@ -105,7 +106,7 @@ def _perform(scene: Scene, call: Call, trusts: Trusts, scratch: Path, stack: Exi
     from headwater.artifacts.paths import scratch_folder
     from headwater.worker.current import Performance, performing
     from headwater.worker.inputs import decode_inputs
-    from headwater.worker.loading import function_of, load
+    from headwater.worker.loading import function_of
     from headwater.worker.surroundings import resolve_secrets, variables, working_folder
 
     attempt = _attempt(scene)
@@ -117,7 +118,7 @@ def _perform(scene: Scene, call: Call, trusts: Trusts, scratch: Path, stack: Exi
     stack.enter_context(performing(Performance(idempotency_key=attempt.idempotency_key)))
     if scene.node.kind == "command":
         return _run_command(scene, attempt, trusts, scratch)
-    entry = cast("str", attempt.call["function"])
+    load, entry = _load_of(scene), cast("str", attempt.call["function"])
     function = function_of(load(entry), entry)
     inputs = decode_inputs(attempt, store=scene.store, scratch=scratch, load=load, trusts=trusts)
     return call(function, inputs)
@@ -127,8 +128,8 @@ def _run_command(scene: Scene, attempt: Attempt, trusts: Trusts, scratch: Path) 
     from headwater.worker.command import command_of, run_command
     from headwater.worker.declared import declared_bytes
     from headwater.worker.inputs import decode_inputs
-    from headwater.worker.loading import load
 
+    load = _load_of(scene)
     code = _bundle(scene).files
 
     def source(name: str) -> bytes:
@@ -172,6 +173,35 @@ def _entry(scene: Scene, entry: str) -> str:
     if scene.is_current:
         return entry
     return cast("Mapping[str, str]", scene.record.facts.get("entries") or {}).get(entry, entry)
+
+
+def _load_of(scene: Scene) -> Callable[[str], object]:
+    """Return what imports for a step: modules of the chosen code, and those that it has imported itself.
+
+    A log is data that anybody may have written who can write to the store; it must not name a module to be run.
+    """
+    from headwater.worker.loading import load
+
+    files: Container[str] = () if scene.is_current else _bundle(scene).files
+    roots = () if scene.is_current else _bundle(scene).roots()
+
+    def is_chosen(module: str) -> bool:
+        path = module.replace(".", "/")
+        names = (f"{path}.py", f"{path}/__init__.py")
+        if scene.is_current:
+            return any((scene.project / name).is_file() for name in names)
+        return any(f"{root}/{name}" in files for root in roots for name in names)
+
+    def load_chosen(name: str) -> object:
+        module = name.partition(":")[0]
+        if module in sys.modules or is_chosen(module):
+            return load(name)
+        raise TrustError(
+            f"the record of run {scene.record.run} names {name}, which the step's code does not import",
+            hint="import the module where the step is defined, if it is meant",
+        )
+
+    return load_chosen
 
 
 def _bundle(scene: Scene) -> Bundle:

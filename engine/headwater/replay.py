@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     from headwater.opened import Opened
     from headwater.record import RunRecord
     from headwater.store import Store
+    from headwater.trust import Standing
 
 
 def load_version(opened: Opened, name: str, number: int | None, *, target: str) -> Compiled:
     """Return a stored version of a pipeline with its own code. Raises RequestError for none, TrustError for foreign."""
-    return _compiled(opened, pipelines.find(opened.store, name, number), target)
+    version = pipelines.find(opened.store, name, number)
+    vouched = pipelines.signed_code(
+        version.name, definition=version.definition, bundle=version.bundle, entries=version.entries
+    )
+    return _compiled(opened, version, target, standing=opened.keyring.check(vouched, version.mac))
 
 
 def load_recorded(opened: Opened, record: RunRecord) -> Compiled:
@@ -46,12 +51,13 @@ def load_recorded(opened: Opened, record: RunRecord) -> Compiled:
         facts.get("bundle_mac"),
         cast("Mapping[str, str]", facts.get("entries") or {}),
     )
-    return _compiled(opened, version, str(facts.get("target") or ""))
+    standing = pipelines.standing(record, opened.keyring)
+    return _compiled(opened, version, str(facts.get("target") or ""), standing=standing)
 
 
-def _compiled(opened: Opened, version: pipelines.Version, target: str) -> Compiled:
+def _compiled(opened: Opened, version: pipelines.Version, target: str, *, standing: Standing) -> Compiled:
     bundle, mac = version.bundle, version.mac
-    if opened.keyring.check(bundle.encode(), mac) not in ("own", "trusted"):
+    if standing not in ("own", "trusted"):
         signer = mac.get("key") if isinstance(mac, dict) else None
         raise TrustError(
             "this code was stored by a key that you do not trust, so it is not executed",

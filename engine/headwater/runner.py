@@ -39,8 +39,12 @@ def publish(opened: Opened, compiled: Compiled) -> pipelines.Version:
 
 def _publish(opened: Opened, compiled: Compiled, packed: Packed) -> pipelines.Version:
     opened.store.put(packed.data)
-    mac = opened.keyring.sign(packed.digest.encode())
-    return pipelines.publish(opened.store, compiled.definition, packed.digest, mac=mac, entries=packed.entries)
+    definition = compiled.definition
+    vouched = pipelines.signed_code(
+        definition.name, definition=definition.digest, bundle=packed.digest, entries=packed.entries
+    )
+    mac = opened.keyring.sign(vouched)
+    return pipelines.publish(opened.store, definition, packed.digest, mac=mac, entries=packed.entries)
 
 
 def run(opened: Opened, request: Request) -> RunId:
@@ -128,7 +132,7 @@ def _carry_out(
         expected=evidence.expected.get,
         tried=tried or {},
     )
-    surroundings, facts = _started(evidence, version)
+    surroundings, facts = _started(evidence, log.run, version)
     store.put_many(surroundings)
     log.append(events.RUN_STARTED, **facts)
     keep([evidence.packed.data, canonical(request.definition.document()), *surroundings], store, evidence.saviour)
@@ -161,12 +165,16 @@ def _set_here(request: Request, packed: Packed) -> Callable[[], frozenset[str]]:
     return look
 
 
-def _started(evidence: Evidence, version: int | None) -> tuple[list[bytes], dict[str, Json]]:
+def _started(evidence: Evidence, run: RunId, version: int | None) -> tuple[list[bytes], dict[str, Json]]:
     """Return what is stored about a run's environment, and the facts of ``run.started``."""
     request, packed = evidence.request, evidence.packed
     compiled = request.compiled
     git, diff = environment.describe_git(compiled.root)
     data = canonical(environment.describe_environment())
+    definition = request.definition
+    vouched = pipelines.signed_code(
+        definition.name, definition=definition.digest, bundle=packed.digest, entries=packed.entries, run=run
+    )
     facts: dict[str, Json] = {
         "pipeline": request.definition.name,
         "version": version,
@@ -174,7 +182,7 @@ def _started(evidence: Evidence, version: int | None) -> tuple[list[bytes], dict
         "params": dict(request.params),
         "bundle": packed.digest,
         "entries": dict(packed.entries),
-        "bundle_mac": evidence.opened.keyring.sign(packed.digest.encode()),
+        "bundle_mac": evidence.opened.keyring.sign(vouched),
         "project": str(compiled.root),
         "profile": request.profile.name,
         "backend": request.profile.backend,

@@ -12,7 +12,7 @@ from headwater.index import Index
 from headwater.record.events import claim_path, events_path
 from headwater.store import open_store
 from headwater.trust import Keyring
-from tests.histories import Clock, Scribe, artifact
+from tests.histories import Clock, Scribe, artifact, rewrite
 
 
 @pytest.fixture
@@ -139,3 +139,21 @@ def test_snapshots_are_checked(tmp_path, keyring, monkeypatch):
     assert "broken chain" in kinds(check(store))
     assert "unreadable" in kinds(check(store))
     index.close()
+
+
+def test_a_log_that_was_written_anew_after_its_end_is_found(store, keyring, run, tmp_path):
+    def other_seconds(event):
+        return event | ({"seconds": 99.0} if event["type"] == "attempt.ended" else {})
+
+    def unsigned(event):
+        return {name: value for name, value in event.items() if event["type"] != "run.ended" or name != "mac"}
+
+    rewrite(tmp_path / "store", run, lambda event: event)
+    assert check(store, keyring=keyring).problems == []
+    rewrite(tmp_path / "store", run, other_seconds)
+    [problem] = check(store, keyring=keyring).problems
+    assert (problem.kind, problem.where) == ("bad signature", f"runs/{run}")
+    assert "changed after its end" in problem.message
+    rewrite(tmp_path / "store", run, unsigned)
+    [problem] = check(store, keyring=keyring).problems
+    assert "nobody signed its end" in problem.message

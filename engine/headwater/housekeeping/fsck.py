@@ -14,7 +14,16 @@ from headwater.digest import digest_bytes
 from headwater.errors import Corrupt, HeadwaterError, ObjectMissing
 from headwater.housekeeping.reach import ROOTS, digests_in
 from headwater.record import list_runs, read_record
-from headwater.record.events import STEP_FINISHED, decode_events, events_path, read_claims, read_more
+from headwater.record.events import (
+    RUN_ENDED,
+    STEP_FINISHED,
+    chain_before,
+    decode_events,
+    end_bytes,
+    events_path,
+    read_claims,
+    read_more,
+)
 from headwater.record.snapshot import snapshot_path, unpack
 from headwater.traces import signed_bytes
 
@@ -152,10 +161,22 @@ def _check_epoch(work: _Check, run: RunId, claim: Claim, following: Claim | None
         work.report("lost events", path, f"ends with event {seq}; event {following.previous_seq} was seen here")
     elif following is not None and following.is_seal and chain != following.previous_chain:
         work.report("broken chain", path, "the run's seal names another end")
+    if events and events[-1].type == RUN_ENDED and work.keyring is not None:
+        _check_end(work, run, events[-1], chain_before(data, taken, claim.chain))
     upto = following.previous_seq if following is not None else seq
     for event in events:
         if event.seq <= upto:
             _check_event(work, run, event)
+
+
+def _check_end(work: _Check, run: RunId, event: Event, chain: str) -> None:
+    """Check the signature that a run's end carries over the whole log: anybody can chain events anew."""
+    assert work.keyring is not None
+    mac = event.facts.get("mac")
+    if mac is None:
+        work.report("bad signature", f"runs/{run}", "nobody signed its end: the log may have been changed after it")
+    elif work.keyring.check(end_bytes(run, event.seq, chain, event.facts), mac) == "bad":
+        work.report("bad signature", f"runs/{run}", "the log was changed after its end: a known key signed another one")
 
 
 def _check_event(work: _Check, run: RunId, event: Event) -> None:

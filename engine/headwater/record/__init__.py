@@ -26,7 +26,7 @@ know. Times are seconds since the epoch.
 | ``trace.superseded`` | step, base, reason?: appended together with the end of the step; traces of that base before its own no longer stand in |
 | ``cancel.requested`` | by? |
 | ``fault.noted`` | kind, message, step?: something odd that the run survived |
-| ``run.ended`` | status, seconds?, output?, error? |
+| ``run.ended`` | status, seconds?, output?, error?, mac?: signature over this event and the chain before it |
 
 A *source* of an input is ``{"digest": …}`` together with one of ``{"step": …, "output": …}``, ``{"parameter": …}`` and
 ``{"file": …}``, or none of them for a constant. ``step.finished`` with status ``ran`` and a key is a trace.

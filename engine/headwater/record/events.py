@@ -102,6 +102,18 @@ def encode_event(chain: str, seq: int, time: float, kind: str, facts: Mapping[st
     return body[:-1] + b',"chain":"' + link.encode() + b'"}\n', link
 
 
+def end_bytes(run: RunId, seq: int, chain: str, facts: Mapping[str, Json]) -> bytes:
+    """Return what the signature of a run's end covers: its own facts, and by the chain before it the whole log."""
+    told = {name: value for name, value in facts.items() if name != "mac"}
+    return canonical({"v": 1, "what": "end of run", "run": run, "seq": seq, "chain": chain, "facts": told})
+
+
+def chain_before(data: bytes, end: int, first: str) -> str:
+    """Return the chain before the line of a sound log that ends at ``end``; ``first`` is that of the epoch's claim."""
+    line = data.rfind(b"\n", 0, end - 1)
+    return first if line < 0 else data[line - 66 : line - 2].decode()
+
+
 def decode_events(data: bytes, chain: str, seq: int, epoch: int) -> tuple[list[Event], str, int]:
     """Read the lines that chain on from ``chain`` and follow ``seq``.
 

@@ -17,6 +17,7 @@ from headwater.record.events import (
     decode_claim,
     encode_claim,
     encode_event,
+    end_bytes,
     events_path,
     read_more,
     text_path,
@@ -121,6 +122,12 @@ class RunLog:
                 self._events.append(b"".join(lines))
                 self._seq, self._chain, self._has_ended = seq, chain, has_ended
             return seq
+
+    def end(self, sign: Callable[[bytes], Json], **facts: Json) -> int:
+        """Append the end of the run, with a signature over all that was appended before it, by every driver."""
+        with self._lock:
+            mac = sign(end_bytes(self.run, self._seq + 1, self._chain, facts))
+            return self.append(RUN_ENDED, **facts, mac=mac)
 
     def text(self, step: StepName, attempt: str, stream: str, text: str, *, time: float | None = None) -> None:
         """Append a piece of text that a step wrote."""

@@ -343,7 +343,7 @@ class _Loop:
         for name, summary in self.scheduler.summary().steps.items():
             if summary.status is StepStatus.PENDING:
                 job.log.append(kinds.STEP_FINISHED, **records.never_began(name, summary))
-        job.log.append(kinds.RUN_ENDED, status=status.value, seconds=seconds, output=output)
+        job.log.end(job.keyring.sign, status=status.value, seconds=seconds, output=output)
         job.log.close()
         self.status = status
         job.view.ended(status, seconds)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from headwater import pipelines
 from headwater.errors import TrustError
 from headwater.traces import check
 
@@ -87,8 +88,7 @@ class Reader:
         """Return a class that the pipeline itself names."""
         from headwater.values import load_type
 
-        bundle = str(self._record.facts.get("bundle"))
-        is_trusted = self._keyring().check(bundle.encode(), self._record.facts.get("bundle_mac")) in ("own", "trusted")
+        is_trusted = pipelines.standing(self._record, self._keyring()) in ("own", "trusted")
         return load_type(name) if is_trusted else self._load_known(name)
 
     def _load_known(self, name: str) -> type:
