@@ -18,11 +18,11 @@ A row of an `.edits` file:
 
 After the name stands what the step `work` does (`run`, `reuse`), or each step by name (`work run, other reuse`); then
 circumstances: `moved` (the project lies elsewhere after the edit), `touched` (written again with the same bytes),
-`wide` (more counts than is certainly used, and the fingerprint says so), `as script`, `X=1` and `then X=2` (the
-environment). `@@ old.py deleted` deletes. Text before any `@@` stands in `flow.py` before a step `work` that returns
-`use(x)`. What `flow.py` lacks is added: the import of headwater, and a pipeline `main` that calls `work`. Paths that
-begin with `site:` lie in a folder of installed packages, with `beside:` next to the project; `{tmp}` is the folder
-around them.
+`observed` (the steps run all the same, for what they were seen to read), `wide` (more counts than is certainly used,
+and the fingerprint says so), `as script`, `X=1` and `then X=2` (the environment). `@@ old.py deleted` deletes. Text
+before any `@@` stands in `flow.py` before a step `work` that returns `use(x)`. What `flow.py` lacks is added: the
+import of headwater, and a pipeline `main` that calls `work`. Paths that begin with `site:` lie in a folder of
+installed packages, with `beside:` next to the project; `{tmp}` is the folder around them.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Row:
     touched: bool = False
     wide: bool = False
     as_script: bool = False
+    observed: bool = False
 
 
 def read_rows(path: Path) -> list[Row]:

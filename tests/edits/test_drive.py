@@ -21,7 +21,7 @@ from tests.edits.table import ROWS
 
 BACKENDS = ("inline", "threads", "dask")
 #: Every so many rows one is in the sample.
-STRIDE = 7
+STRIDE = 9
 
 
 class Driver:
@@ -98,4 +98,59 @@ def test_what_is_reused_after_an_edit_is_what_would_be_computed(row, backend, tm
     for step in {*row.expect} & {*truth["values"]}:
         assert same(new["values"].get(step), truth["values"][step]), told
     found = {step: "reuse" if new["status"].get(step) == "reused" else "run" for step in row.expect}
-    assert found == row.expect, told
+    assert found == (dict.fromkeys(row.expect, "run") if row.observed else row.expect), told
+
+
+NOTEBOOK = """
+import linecache, os, sys
+from headwater import Workspace, pipeline, step
+
+def enter(number, text):
+    name = f"<ipython-input-{number}-0>"
+    linecache.cache[name] = len(text), None, text.splitlines(True), name
+    exec(compile(text, name, "exec"), globals())
+
+MAIN = '''
+@step
+def work() -> str:
+    mode = os.environ.get("X_MODE")
+    return f"{helper()} {mode}"
+
+@pipeline
+def main() -> str:
+    return work()
+'''
+workspace = Workspace(project=".", backend=sys.argv[1])
+
+def run():
+    result = workspace.run(main)
+    print(result["work"].status, result.output)
+
+enter(1, "def helper(): return 1\\n")
+enter(2, MAIN)
+run()
+run()
+enter(3, "def helper(): return 1  # the same\\n")
+run()
+enter(4, "def helper(): return 2\\n")
+run()
+os.environ["X_MODE"] = "on"
+run()
+run()
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_cells_of_a_notebook_that_are_entered_again(backend, tmp_path):
+    program = tmp_path / "project" / "notebook.py"
+    program.parent.mkdir()
+    program.write_text(NOTEBOOK)
+    # Without a main file, as in a notebook.
+    command = [sys.executable, "-c", "import sys; exec(open(sys.argv.pop(1)).read())", program.name, backend]
+    own = {"HEADWATER_CACHE": str(tmp_path / "cache"), "HEADWATER_KEY": str(tmp_path / "key.json")}
+    environment = {name: value for name, value in os.environ.items() if name != "X_MODE"} | own
+    done = subprocess.run(
+        command, cwd=program.parent, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    expected = ["ran 1 None", "reused 1 None", "reused 1 None", "ran 2 None", "ran 2 on", "reused 2 on"]
+    assert done.stdout.splitlines() == expected, done.stderr
