@@ -103,3 +103,40 @@ def test_a_warm_process_takes_the_variable_as_it_is_now(project: Project, backen
         command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.splitlines() == ["ran 1", "ran 2", "reused 2"], done.stderr
+
+
+CHANGING = """
+    from headwater import pipeline, step
+
+    LIMIT = 3
+    SEEN: dict[str, str] = {}
+
+    @step
+    def first() -> str:
+        global LIMIT
+        LIMIT = 4
+        SEEN["word"] = open("word.txt").read()
+        return SEEN["word"]
+
+    @step
+    def second(word: str) -> str:
+        return SEEN["word"]
+
+    @pipeline
+    def main() -> str:
+        return second(first())
+"""
+
+
+def test_what_a_step_leaves_in_modules_is_told_and_counted_in_a_shared_process(project: Project) -> None:
+    project.write(flow=CHANGING, word_txt="one")
+    done = project.hw("run", "flow.py", "--backend", "inline")
+    assert done.status == 0, done.err
+    assert "step first changed flow.LIMIT" in project.hw("logs", "latest", "first").out
+    assert not project.hw("logs", "latest", "second").out.strip()
+    project.write(word_txt="two")
+    assert [step["status"] for step in project.hw("run", "flow.py", "--backend", "inline", "--json").json["steps"]] == [
+        "ran",
+        "ran",
+    ]
+    assert "project:word.txt" in project.hw("show", "latest", "second").out
