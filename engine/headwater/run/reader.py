@@ -27,7 +27,8 @@ class Reader:
     """Reads what the steps of one run gave.
 
     A log is signed as a whole when it ends, not before, so what it says of a value is believed only if a trace that a
-    trusted key signed says the same: this digest, of this type. Else pickles are refused, and classes are not imported for it.
+    trusted key signed says the same: this digest, of this type. Else pickles are refused, and classes are not imported
+    for it.
     """
 
     def __init__(
