@@ -3,7 +3,7 @@
 ::
 
     fit = command("Rscript model.R {data} {out}", outputs=".rds", files=["model.R"])
-    model = fit(data=table)                     # in a pipeline function; `model` is a File
+    model = fit(data=table)  # in a pipeline function; `model` is a File
 
 A place ``{name}`` is an output, or else an input: the path of a file or folder, or the text of a plain value. Double
 the braces to write one. Outputs are one file (its suffix; it is called ``out``), several files (name → suffix), or
