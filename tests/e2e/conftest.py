@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Project
+from tests.projects import Project
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headwater.cli import COMMANDS
-from tests.commands import Done, Project
+from tests.projects import Done, Project
 
 PIPELINE = """
     from dataclasses import dataclass

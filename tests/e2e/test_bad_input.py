@@ -20,7 +20,7 @@ from textwrap import dedent, indent
 
 import pytest
 
-from tests.commands import Done, Project
+from tests.projects import Done, Project
 
 HEAD = """
     import os, sys, time

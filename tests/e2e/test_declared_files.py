@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.commands import Project
+from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from tests.commands import HW, Project
+from tests.projects import HW, Project
 
 PIPELINE = """
     import time

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import HW, Project
+from tests.projects import HW, Project
 
 PIPELINE = """
     import os
