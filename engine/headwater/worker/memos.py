@@ -119,7 +119,8 @@ class Memos:
         return (object(),) if is_closed else parts
 
     def _is_own(self, module: ModuleType | None) -> bool:
-        return getattr(module, "__file__", None) in self._files
+        file = getattr(module, "__file__", None)
+        return isinstance(file, str) and file in self._files
 
 
 def _function_parts(function: FunctionType) -> Iterator[object]:
@@ -186,7 +187,7 @@ def _constants(module: ModuleType) -> dict[str, object]:
         if type(value) in _PLAIN and value:
             found[name] = value
         elif type(value) in (dict, list) and 0 < len(cast("list[object]", value)) <= _LARGE:
-            found[name] = cast("Any", value).copy()
+            found[name] = value.copy()
     return found
 
 

@@ -241,11 +241,12 @@ def _observer(work: _Work) -> Observer:
 
 def _observed(work: _Work) -> dict[str, str]:
     standing, memos = work.place.standing, work.place.memos
-    if standing is not None and work.observer is not None and memos is not None and memos.are_filled():
-        standing.absorb(work.observer)
+    own = work.observer.values() if work.observer is not None else {}
+    if standing is not None and work.observer is not None and memos is not None:
+        if own and memos.are_filled():  # to look takes longer than many a step does
+            standing.absorb(work.observer)
         _warn_of_constants(work)
-    seen = standing.values() if standing is not None else {}
-    seen |= work.observer.values() if work.observer is not None else {}
+    seen = (standing.values() if standing is not None else {}) | own
     made = standing.variables.made if standing is not None else set[str]()  # by modules, when they were imported
     return {label: value for label, value in seen.items() if variable_of(label) not in made}
 
