@@ -16,9 +16,10 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from headwater.fingerprint.staleness import note_loaded, stale_modules
+from headwater.fingerprint.state import MUTATORS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -173,7 +174,26 @@ def _plain_constants(data: bytes) -> Sequence[tuple[str, object]]:
     for statement in tree.body:
         for name, value in _bindings(statement):
             bound.setdefault(name, []).append(value)
+    for name in _filled(tree) & bound.keys():  # by the module's own code, maybe while it is imported
+        bound[name].append(None)
     return tuple(_literals({name: values[0] for name, values in bound.items() if len(values) == 1}))
+
+
+def _filled(tree: ast.Module) -> set[str]:
+    """Return the names of what is changed in place: by a call of a method, or through an index."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    places = [function.value for function in calls if _is_mutator(function)]
+    places += [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript) and _is_stored(node)]
+    places += [node.target for node in ast.walk(tree) if isinstance(node, ast.AugAssign)]
+    return {place.id for place in places if isinstance(place, ast.Name)}
+
+
+def _is_mutator(function: ast.expr) -> TypeGuard[ast.Attribute]:
+    return isinstance(function, ast.Attribute) and function.attr in MUTATORS
+
+
+def _is_stored(node: ast.Subscript) -> bool:
+    return isinstance(node.ctx, ast.Store | ast.Del)
 
 
 def _literals(bound: Mapping[str, ast.expr | None]) -> Iterator[tuple[str, object]]:

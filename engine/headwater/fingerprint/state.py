@@ -12,7 +12,8 @@ from headwater.fingerprint.syntax import dotted
 if TYPE_CHECKING:
     from headwater.fingerprint.trees import SourceTree
 
-_MUTATORS = frozenset(
+#: Methods that change a container in place.
+MUTATORS = frozenset(
     "append appendleft extend extendleft insert pop popleft popitem remove clear update setdefault add discard sort "  # noqa: SIM905  one word a line would hide them
     "reverse rotate subtract move_to_end intersection_update difference_update symmetric_difference_update "
     "__setitem__ __delitem__ seek write".split()
@@ -114,7 +115,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
             self._note_attribute(node.func.value)
             self._note(node.func.value, is_rebinding=False)
         self.generic_visit(node)
