@@ -4,6 +4,10 @@ The label of a file is ``project:<relative posix path>`` or ``file:<absolute pat
 content, ``absent`` where there is nothing, ``listing:<digest>`` for the names in a folder. A file that changed while
 the step ran has the value ``unstable``, which is the value of no file: such a step runs again.
 
+Where a step only asked about a file, the label is ``project?:`` or ``file?:`` with the value ``absent``, ``file`` or
+``folder``; where it asked how large it is, ``project#:`` or ``file#:`` with ``absent``, ``folder`` or the number of
+bytes.
+
 The label of an environment variable is ``env:<name>``, its value the digest of the text or ``absent``; where only
 counts whether it is there, the label is ``env?:<name>`` and the value ``present`` or ``absent``. Of a variable that
 looks like a secret only that is told, for its digest could be compared with those of guesses.
@@ -28,11 +32,13 @@ ABSENT = "absent"
 UNSTABLE = "unstable"
 LISTING = "listing:"
 PRESENT = "present"
+#: What may be asked of a file without opening it.
+WHETHER, SIZE = "?", "#"
 
 _PROJECT = "project:"
 _FILE = "file:"
 _VARIABLE = "env:"
-_WHETHER = "env?:"
+_WHETHER_VARIABLE = "env?:"
 _SECRET = re.compile(r"key|token|secret|passw|pwd|credential|private|auth|signature|cookie|session|dsn", re.IGNORECASE)
 #: Names in a folder that come and go by themselves.
 _FLEETING = frozenset({"__pycache__", ".headwater", ".ipynb_checkpoints", ".pytest_cache"})
@@ -46,9 +52,38 @@ def label_of(path: str, project: str) -> str:
     return _FILE + path
 
 
+def label_of_question(path: str, project: str, what: str) -> str:
+    """Return the label of a question about an absolute path."""
+    kind, _, rest = label_of(path, project).partition(":")
+    return f"{kind}{what}:{rest}"
+
+
+def question_of(label: str) -> str | None:
+    """Return what a label asks of a file: WHETHER or SIZE; None for a file that was opened, and for a variable."""
+    kind = label.partition(":")[0]
+    is_question = kind[:-1] in (_PROJECT[:-1], _FILE[:-1]) and kind[-1:] in (WHETHER, SIZE)
+    return kind[-1] if is_question else None
+
+
+def is_file(label: str) -> bool:
+    """Tell whether a label is about the content of a file or folder."""
+    return variable_of(label) is None and question_of(label) is None
+
+
+def answer(path: str | Path, what: str) -> str:
+    """Return the answer to a question about a path, as it is now."""
+    try:
+        state = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return ABSENT
+    if stat.S_ISDIR(state.st_mode):
+        return "folder"
+    return str(state.st_size) if what == SIZE else "file"
+
+
 def label_of_variable(name: str, *, only_whether: bool = False) -> str:
     """Return the label of an environment variable, or of whether it is there."""
-    return (_WHETHER if only_whether or is_secret(name) else _VARIABLE) + name
+    return (_WHETHER_VARIABLE if only_whether or is_secret(name) else _VARIABLE) + name
 
 
 def is_secret(name: str) -> bool:
@@ -59,7 +94,7 @@ def is_secret(name: str) -> bool:
 def variable_of(label: str) -> str | None:
     """Return the name of the environment variable that a label is about; None for a file."""
     kind, _, name = label.partition(":")
-    return name if f"{kind}:" in (_VARIABLE, _WHETHER) else None
+    return name if f"{kind}:" in (_VARIABLE, _WHETHER_VARIABLE) else None
 
 
 def value_of_variable(label: str, environ: Mapping[str, str]) -> str:
@@ -67,19 +102,21 @@ def value_of_variable(label: str, environ: Mapping[str, str]) -> str:
     value = environ.get(variable_of(label) or "")
     if value is None:
         return ABSENT
-    return PRESENT if label.startswith(_WHETHER) else digest_bytes(os.fsencode(value))
+    return PRESENT if label.startswith(_WHETHER_VARIABLE) else digest_bytes(os.fsencode(value))
 
 
 def path_of(label: str, project: str) -> Path:
     """Return the path that a label names on this machine."""
     kind, _, rest = label.partition(":")
-    return Path(project, rest) if f"{kind}:" == _PROJECT else Path(rest)
+    return Path(project, rest) if f"{kind.rstrip(WHETHER + SIZE)}:" == _PROJECT else Path(rest)
 
 
 def current(label: str, project: str, *, digest: Callable[[Path], Digest] | None = None) -> str:
     """Return the value of a label now. ``digest`` may be one that remembers files it has read."""
     if variable_of(label) is not None:
         return value_of_variable(label, os.environ)
+    if (what := question_of(label)) is not None:
+        return answer(path_of(label, project), what)
     return value_of(path_of(label, project), digest=digest)
 
 

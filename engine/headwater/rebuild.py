@@ -14,7 +14,7 @@ from headwater.digest import digest_of
 from headwater.excerpt import differing, text_of
 from headwater.expr import Gather, Out, Param, describe, walk
 from headwater.key import KeyParts, compare_parts, identity, key_of
-from headwater.observed import variable_of
+from headwater.observed import WHETHER, question_of, variable_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -371,6 +371,8 @@ def _shown(label: str) -> str:
     kind, _, rest = label.partition(":")
     if kind in ("env", "env?"):
         return f"environment variable {rest}, which it read"
+    if (what := question_of(label)) is not None:
+        return f"{'whether there is' if what == WHETHER else 'the size of'} {rest}, which it asked"
     return f"{rest if kind in ('project', 'file') else label}, which it opened"
 
 

@@ -1,9 +1,10 @@
 """Undeclared reads: what counts, what does not, and what they are worth."""
 # The very calls that are to be seen:
-# ruff: noqa: PTH104, PTH123, PTH208
+# ruff: noqa: PTH104, PTH110, PTH123, PTH208
 
 import inspect
 import os
+import pickle
 import runpy
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from headwater.observed import ABSENT, UNSTABLE, current, label_of, path_of, val
 from headwater.worker import observe
 from headwater.worker.current import Performance, performing
 from headwater.worker.observe import Observer, importing, install, observing
+from headwater.worker.variables import Variables
 
 
 @pytest.fixture
@@ -314,7 +316,6 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES)
 def test_which_variables_a_body_reads_is_seen(project, monkeypatch, body):
-    from headwater.worker.variables import Variables
 
     for name, value in {"X_MODE": "on", "X_API_KEY": "hush", "X_GIVEN": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -337,7 +338,6 @@ def test_which_variables_a_body_reads_is_seen(project, monkeypatch, body):
 
 
 def test_what_a_module_reads_while_it_is_imported_is_the_fingerprints_affair(project, monkeypatch):
-    from headwater.worker.variables import Variables
 
     (project / "late_reader.py").write_text("import os\ndef g(): return os.environ.get('X_MODE')\nX = g()\n")
     (project / "flow.py").write_text("def f():\n    import late_reader\n    return late_reader.X\n")
@@ -358,3 +358,56 @@ def test_a_thread_of_an_earlier_steps_executor_reads_for_the_step_that_asks(watc
         assert watch(lambda: executor.submit(os.getpid).result()) == {}
         assert watch(lambda: executor.submit(Path("data.csv").read_text).result()) == {"project:data.csv": DATA}
         executor.submit(Path("data.csv").read_text).result()
+
+
+# ---------------------------------------------------------------------------------------- questions and programs
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        ("os.path.exists('data.csv')", {"project?:data.csv": "file"}),
+        ("os.path.isdir('data.csv')", {"project?:data.csv": "file"}),
+        ("os.access('data.csv', os.R_OK)", {"project?:data.csv": "file"}),
+        ("Path('data.csv').is_file()", {"project?:data.csv": "file"}),
+        ("Path('none').exists()", {"project?:none": "absent"}),
+        ("os.path.exists('sub')", {"project?:sub": "folder"}),
+        ("os.path.getsize('data.csv')", {"project#:data.csv": "4"}),
+        ("Path('data.csv').stat().st_size", {"project#:data.csv": "4"}),
+        ("(os.path.exists('data.csv'), os.stat('data.csv').st_size)", {"project#:data.csv": "4"}),
+        ("(os.path.exists('data.csv'), open('data.csv').read())", {"project:data.csv": DATA}),
+        ("(os.path.exists('made'), os.makedirs('made'))", {}),
+        ("(os.path.exists('made'), open('made', 'w').write('x'))", {}),
+        ("os.path.exists(sys.executable)", {}),
+        ("os.stat(0)", {}),
+        ("shutil.which('sh')", {}),
+        ("subprocess.run(['cat', 'data.csv'], stdout=subprocess.DEVNULL)", {"project:data.csv": DATA}),
+        ("subprocess.run('cat data.csv', shell=True, stdout=subprocess.DEVNULL)", {"project:data.csv": DATA}),
+        ("subprocess.run(['dd', 'if=data.csv', 'of=out'], stderr=subprocess.DEVNULL)", {"project:data.csv": DATA}),
+        ("subprocess.run(['cat', '../data.csv'], cwd='sub', stdout=subprocess.DEVNULL)", {"project:data.csv": DATA}),
+        ("subprocess.run(['cp', 'data.csv', 'old.csv'])", {"project:data.csv": DATA}),
+        ("subprocess.run(['sh', '-c', 'exit 0', '.', 'sub', 'none'])", {}),
+    ],
+)
+def test_what_is_asked_of_files_and_programs_are_told_counts(watch, project, ask, expected):
+    (project / "sub").mkdir()
+    (project / "old.csv").write_text("to be overwritten")
+    source = f"import os, shutil, subprocess, sys\nfrom pathlib import Path\ndef body():\n    {ask}\n"
+    (project / "flow.py").write_text(source)
+    names: dict[str, object] = {}
+    exec(compile(source, str(project / "flow.py"), "exec"), names)
+    variables = Variables(code={str(project / "flow.py")})
+    found = watch(names["body"], variables=variables)
+    assert {label: value for label, value in found.items() if not label.startswith("env")} == expected
+    for label, value in expected.items():
+        assert current(label, str(project)) == value
+
+
+def test_what_a_library_asks_of_files_is_its_own_affair(watch):
+    assert watch(lambda: os.path.exists("data.csv")) == {}  # no code of the project
+
+
+def test_questions_stay_functions_that_can_be_sent(watch):
+    watch(lambda: None)
+    assert pickle.loads(pickle.dumps(os.stat)) is os.stat
+    assert os.stat in os.supports_dir_fd

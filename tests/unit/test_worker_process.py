@@ -306,8 +306,10 @@ MEMOS = [
     f"class T:\n    word = None\ndef table():\n    T.word = T.word or {READ}    return T.word\n",
     f"class K:\n    word = None\nT = K()\ndef table():\n    T.word = T.word or {READ}    return T.word\n",
     f"def table(seen=[]):\n    if not seen:\n        seen[:] = [{READ.strip()}]\n    return seen[0]\n",
-    "import numpy as np\nT = np.zeros(1, dtype='U9')\n"
-    f"def table():\n    if not T[0]:\n        T[0] = {READ}    return str(T[0])\n",
+    (
+        "import numpy as np\nT = np.zeros(1, dtype='U9')\n"
+        f"def table():\n    if not T[0]:\n        T[0] = {READ}    return str(T[0])\n"
+    ),
 ]
 
 

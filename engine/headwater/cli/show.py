@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from headwater.cli import options, text
 from headwater.expr import Const, describe
+from headwater.observed import is_file
 from headwater.types import StepStatus
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _print_step(step: StepRecord) -> None:
     for name, sources in step.inputs.items():
         print(f"  input    {name}: {', '.join(_origins(sources)) or 'a constant'}")
     for label, value in step.observed.items():
-        print(f"  {'read  ' if label.startswith('env') else 'opened'}   {label} {value[:16]}")
+        print(f"  {'opened' if is_file(label) else 'asked '}   {label} {value[:16]}")
     for name, document in step.outputs.items():
         doc = cast("Mapping[str, Json]", document)
         print(f"  output   {name}: {doc['type']} {str(doc['digest'])[:16]} {text.size(cast('int', doc['bytes']))}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from headwater.digest import is_digest
 from headwater.errors import Corrupt
-from headwater.observed import variable_of
+from headwater.observed import is_file
 from headwater.record.events import STEP_FINISHED, TRACE_SUPERSEDED, Cursor, read_more
 from headwater.record.fold import apply, begin
 from headwater.record.read import is_run_id
@@ -295,7 +295,7 @@ def files_of(step: Document) -> Mapping[str, str]:
     found = {**cast("Document", parts.get("files") or {}), **cast("Document", finished.get("observed") or {})}
     for sources in cast("dict[str, list[Document]]", decided.get("inputs") or {}).values():
         found.update({str(source["file"]): source.get("digest") for source in sources if "file" in source})
-    return {label: str(digest) for label, digest in found.items() if variable_of(label) is None}
+    return {label: str(digest) for label, digest in found.items() if is_file(label)}
 
 
 def artifact_digests(artifact: Json) -> Iterator[str]:

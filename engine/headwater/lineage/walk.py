@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from headwater.errors import RequestError
 from headwater.expr import Const, describe
-from headwater.observed import path_of, variable_of
+from headwater.observed import is_file, path_of
 from headwater.types import StepStatus
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _inputs(graph: _Graph, node: str, record: StepRecord) -> Iterator[str]:
                 graph.link(artifact, node, use.name)
                 yield artifact
     for label, digest in {**_files(record), **record.observed}.items():
-        if variable_of(label) is None:
+        if is_file(label):
             graph.link(graph.add(_file(label, digest)), node, "")
     code = record.parts.get("code")
     if isinstance(code, str) and code:

@@ -2,8 +2,9 @@
 
 An audit hook sees what Python opens and lists while the body of an attempt runs; :mod:`headwater.worker.openers` adds
 what libraries open by themselves. What is environment, input, store or the step's own making does not count, nor code
-that is imported; a code file that is read as text does.
-Metadata alone (``os.stat``, ``Path.exists``) is not seen: Python audits no such call.
+that is imported; a code file that is read as text does. :mod:`headwater.worker.questions` adds what the project's code
+asks of files without opening them. A program that the project's code starts is taken to read the files that its
+arguments name, unless they have changed when the attempt ends.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from headwater.observed import ABSENT, UNSTABLE, label_of, value_of
+from headwater.observed import ABSENT, UNSTABLE, label_of, label_of_question, value_of
 from headwater.worker.children import Children
 from headwater.worker.current import Performance, current, performing
+from headwater.worker.questions import Questions
+from headwater.worker.questions import install as watch_questions
 from headwater.worker.variables import Variables
 from headwater.worker.variables import install as watch_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
     Identity: TypeAlias = tuple[int, int, int]
@@ -54,6 +57,7 @@ class Observer:
         self._children = Children(shared)
         #: Sees which environment variables are looked up.
         self.variables = variables or Variables()
+        self._questions = Questions()
         self._project = project
         self._own_places = tuple(_with_real(skip))
         self._code = code
@@ -68,6 +72,8 @@ class Observer:
         self._made: set[str] = set()
         #: What files that the step added to were before: identity and value.
         self._before: dict[str, tuple[Identity, str]] = {}
+        #: Files that programs were told of, as they were then.
+        self._named: dict[str, Identity] = {}
         #: What was opened only to import it.
         self._imported: set[str] = set()
         self._busy: set[int] = set()
@@ -136,6 +142,19 @@ class Observer:
         self._values[place] = value_of(Path(place))  # at once: the step may put files of its own there
         self._children.tell(place, self._reads[place], self._values[place])
 
+    def asked(self, path: object, what: str) -> None:
+        """Take note of a question about a file that is not opened."""
+        place = _absolute(path)
+        if place is not None and not self._is_known(place, _identity(place)):
+            self._questions.asked(place, what)
+
+    def named(self, path: object) -> None:
+        """Take note of a file that a program is told of: it may read it, or write it."""
+        place = _absolute(path)
+        identity = None if place is None or os.path.isdir(place) else _identity(place)  # noqa: PTH112
+        if place is not None and identity is not None and not self._is_known(place, identity):
+            self._named.setdefault(place, identity)
+
     def values(self) -> dict[str, str]:
         """Return label → value of all that was read. What changed meanwhile is ``unstable``."""
         for place, identity, value in self._children.told():
@@ -143,15 +162,21 @@ class Observer:
                 self._reads.setdefault(place, identity)
                 if value is not None:
                     self._values.setdefault(place, value)
+        for place, identity in self._named.items():
+            if place not in self._made and _identity(place) == identity:
+                self._reads.setdefault(place, identity)
         for place in self._reads:
             if place not in self._values:
                 self._values[place] = self._settled(place)
         files = {label_of(place, self._project): self._values[place] for place in sorted(self._reads)}
-        return files | dict(sorted(self.variables.found.items()))
+        asked = self._questions.answers(lambda place: place in self._reads or _is_below(place, self._made))
+        questions = {label_of_question(place, self._project, what): value for (place, what), value in asked.items()}
+        return files | questions | dict(sorted(self.variables.found.items()))
 
     def absorb(self, other: Observer) -> None:
         """Count what another observer saw as seen by this one too."""
         self.variables.found = other.variables.found | self.variables.found
+        self._questions.absorb(other._questions)
         other.values()
         for place, identity in other._reads.items():
             if place not in self._reads:
@@ -345,6 +370,20 @@ def _on_database(observer: Observer, args: tuple[object, ...]) -> None:
         observer.opened(path, os.O_RDONLY if exists else os.O_WRONLY | os.O_CREAT)
 
 
+def _on_program(observer: Observer, args: tuple[object, ...]) -> None:
+    _, words, folder, _ = args
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
+    while frame is not None and observer.variables.when_wanted(frame) != "body":
+        frame = frame.f_back
+    if frame is None:
+        return
+    several = words if isinstance(words, list | tuple) else [words]
+    for word in cast("Sequence[object]", several):
+        text = os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else ""  # pyright: ignore[reportUnknownArgumentType]
+        for part in {text, text.partition("=")[2], *text.split()} - {""}:
+            observer.named(os.path.join(os.fsdecode(cast("str", folder or "")), part))  # noqa: PTH118
+
+
 def _on_made(observer: Observer, args: tuple[object, ...]) -> None:
     observer.wrote(args[0])
 
@@ -364,6 +403,7 @@ _EVENTS: Mapping[str, Callable[[Observer, tuple[object, ...]], None]] = {
     "os.listdir": _on_list,
     "os.scandir": _on_list,
     "sqlite3.connect": _on_database,
+    "subprocess.Popen": _on_program,
     "os.mkdir": _on_made,
     "os.rename": _on_moved,
     "os.link": _on_moved,
@@ -407,6 +447,7 @@ def install() -> None:
 
     sys.addaudithook(_hook)
     watch_variables()
+    watch_questions()
     openers.install()
 
 

@@ -67,7 +67,10 @@ class Variables:
         label = label_of_variable(text, only_whether=only_whether)
         if label in self.found and text in self.imported:
             return
-        wanted = self._when_wanted(frame)
+        reader: FrameType | None = frame
+        while reader is not None and _module(reader) in _BETWEEN:
+            reader = reader.f_back
+        wanted = None if reader is None else self.when_wanted(reader)
         if wanted == "import":
             self.imported.setdefault(text, value)
         elif wanted == "body":
@@ -88,12 +91,10 @@ class Variables:
             value_of_variable(label, os.environ) == value for label, value in self.found.items()
         )
 
-    def _when_wanted(self, frame: FrameType) -> Literal["body", "import"] | None:
-        """Tell whether the project's code wants it, and whether a module is being imported then."""
+    def when_wanted(self, frame: FrameType) -> Literal["body", "import"] | None:
+        """Tell whether a frame is of the project's code, and whether a module is being imported then."""
         reader: FrameType | None = frame
-        while reader is not None and _module(reader) in _BETWEEN:
-            reader = reader.f_back
-        if reader is None or not self._owns(reader.f_code.co_filename):
+        if not self._owns(frame.f_code.co_filename):
             return None
         while reader is not None and _module(reader) != _BODY:
             file = reader.f_code.co_filename
