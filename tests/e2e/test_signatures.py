@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Project
 from tests.histories import rewrite
+from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Project
+from tests.projects import Project
 
 BODY = """
     import os
