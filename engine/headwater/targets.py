@@ -24,7 +24,7 @@ from headwater.fingerprint import find_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
     from headwater.author.pipeline import Compiled as Drawn
     from headwater.digest import Digest
@@ -87,6 +87,26 @@ def load_target(target: str, project: Project) -> Pipeline[..., object] | Defini
     with on_path(project.root):
         module = _import(place, target)
     return _choose(module, name, place)
+
+
+def refuse_while_imported() -> None:
+    """Raise TargetError if a file that the engine imports asks for a plan or a run: each import would, without end.
+
+    A worker imports the modules of its steps, and so does whoever looks for a pipeline in a file.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    running: FrameType | None = None
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if frame.f_code.co_name == "<module>" and module != "__main__":
+            running = frame
+        elif running is not None and (module == __name__ or module.startswith("headwater.worker.")):
+            raise TargetError(
+                "this file runs its pipeline when it is imported, and it is imported to find and to run its steps",
+                facts={"file": f"{running.f_code.co_filename}:{running.f_lineno}"},
+                hint="put that line below `if __name__ == '__main__':`",
+            )
+        frame = frame.f_back
 
 
 def _load_document(path: Path) -> Definition:

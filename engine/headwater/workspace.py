@@ -163,7 +163,13 @@ class Workspace:
     # -------------------------------------------------------------------------------------------------- plan and run
 
     def plan(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> Plan:
-        """Say for each step reuse, run or unknown, and why. Runs no step and starts nothing."""
+        """Say for each step reuse, run or unknown, and why. Runs no step and starts nothing.
+
+        Raises TargetError where it is asked for while the engine imports the file that asks.
+        """
+        from headwater.targets import refuse_while_imported
+
+        refuse_while_imported()
         options = run_options or RunOptions()
         if (stale := self._outdated(target)) is not None:
             from headwater.plan import Plan
@@ -175,7 +181,13 @@ class Workspace:
         return make_plan(Evidence(self.opened, self._request(target, options, params)))
 
     def run(self, target: Target, /, *, run_options: RunOptions | None = None, **params: object) -> RunResult:
-        """Run a pipeline; what is unchanged is reused. The result tells how it ended, also when steps failed."""
+        """Run a pipeline; what is unchanged is reused. The result tells how it ended, also when steps failed.
+
+        Raises TargetError where it is asked for while the engine imports the file that asks.
+        """
+        from headwater.targets import refuse_while_imported
+
+        refuse_while_imported()
         options = run_options or RunOptions()
         if options.plan is not None:
             params = {}

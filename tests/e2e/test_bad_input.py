@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
 
@@ -558,3 +559,36 @@ def test_a_place_that_cannot_be_written_is_named(project: Project, words: list[s
     assert done.status == 2
     assert done.err.startswith(f"error: {place} cannot be written\n")
     assert "Traceback" not in done.err
+
+
+# ----------------------------------------------------------------------------------------- a file that runs itself
+
+ITSELF = """
+    from headwater import pipeline, step
+
+    @step
+    def one(x: int) -> int:
+        return x + 1
+
+    @pipeline
+    def main(x: int = 1) -> int:
+        return one(x)
+
+    print(main.run(x=3).output)
+"""
+
+
+def test_a_file_that_runs_its_pipeline_when_it_is_imported(project: Project) -> None:
+    project.write(pipeline=ITSELF)
+    for words in (["run", "pipeline.py"], ["plan", "pipeline.py"], ["run", "pipeline.py", "--backend", "inline"]):
+        told(project.hw(*words), 2, "runs its pipeline when it is imported", r"pipeline\.py:11", "__main__")
+    command = [sys.executable, "pipeline.py"]
+    options: Any = {"cwd": project.folder, "env": project.environment(), "capture_output": True, "text": True}
+    done = subprocess.run(command, **options, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "runs its pipeline when it is imported" in done.stderr
+    assert len(list((project.folder / ".headwater" / "runs").iterdir())) == 1
+    guarded = ITSELF.replace("    print(", '    if __name__ == "__main__":\n        print(')
+    project.write(pipeline=guarded)
+    done = subprocess.run(command, **options, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

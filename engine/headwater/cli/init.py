@@ -46,10 +46,10 @@ def average(readings: list[tuple[str, float]]) -> dict[str, float]:
 
 @step
 def report(means: dict[str, float], unit: str) -> File:
-    """Write a page of text; change a word in here, run again, and only this step runs."""
+    """Write a page of text: change the title below, run again, and only this step runs."""
     page = File.new("report.txt")
     lines = [f"{name:<10}{value * 9 / 5 + 32 if unit == 'F' else value:6.1f} {unit}" for name, value in means.items()]
-    Path(page).write_text("\\n".join(lines) + "\\n")
+    Path(page).write_text("\\n".join(["Means", *lines]) + "\\n")
     return page
 
 
