@@ -579,7 +579,7 @@ ITSELF = """
 
 
 def test_a_file_that_runs_its_pipeline_when_it_is_imported(project: Project) -> None:
-    project.write(pipeline=ITSELF)
+    project.write(pipeline=ITSELF, headwater_toml='backend = "dask"\n')
     for words in (["run", "pipeline.py"], ["plan", "pipeline.py"], ["run", "pipeline.py", "--backend", "inline"]):
         told(project.hw(*words), 2, "runs its pipeline when it is imported", r"pipeline\.py:11", "__main__")
     command = [sys.executable, "pipeline.py"]
