@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import random
 import sys
 import textwrap
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from headwater.fingerprint import Project, fingerprint
 
 NUMBERS = itertools.count()
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+#: More in the long form of the suites.
+EXAMPLES = 200 if os.environ.get("HEADWATER_THOROUGH") else 25
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 #: Ways to use a callee and a number in a function's body. ``{k}`` is a constant, ``{f}`` something to call or ``x``.
 BODIES = [
