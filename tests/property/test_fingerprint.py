@@ -19,7 +19,7 @@ from headwater.fingerprint import Project, fingerprint
 
 NUMBERS = itertools.count()
 #: More in the long form of the suites.
-EXAMPLES = 200 if os.environ.get("HEADWATER_THOROUGH") else 25
+EXAMPLES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 25
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 #: Ways to use a callee and a number in a function's body. ``{k}`` is a constant, ``{f}`` something to call or ``x``.
