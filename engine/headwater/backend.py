@@ -60,7 +60,7 @@ class Attempt:
     It is plain data: ``document()`` is JSON, and a worker on another machine starts from that alone.
     """
 
-    #: ``<run>/<step>/<try>``: deterministic, so that a driver that restarts can find it again.
+    #: ``<run>/<step>/<try>``: the same in every log, and never used twice.
     attempt_id: str
     step: str
     #: What to run: ``{"function": "module:qualname"}`` or ``{"command": {...}}``.
