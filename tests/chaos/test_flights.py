@@ -230,7 +230,7 @@ def cluster(site: Site, tmp_path: Path) -> Iterator[dict[str, list[int]]]:
 def workers_of(nanny: int) -> list[int]:
     """The worker of a nanny: the child that multiprocessing started, not the one that watches its resources."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(nanny)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(nanny)], capture_output=True, text=True, check=False
     )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
