@@ -6,11 +6,13 @@ known. It runs no step, starts no backend and opens no connection but the store'
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from headwater.artifacts import json_document
-from headwater.errors import DefinitionError, PlanMismatch, RequestError, StepError
+from headwater.errors import DefinitionError, HeadwaterError, PlanMismatch, RequestError, StepError
 from headwater.expr import RESULT, Either, Gather, parts, references
 from headwater.selection import Selection
 
@@ -221,7 +223,7 @@ class _Survey:
     def _visit_one(self, node: Node, name: str, place: int | None) -> None:
         wait = self._input_wait(node, place)
         if wait is not None:
-            self._unknown(node, name, wait)
+            self._unknown(node, name, wait, place)
             return
         decision = self.rebuilder.decide(node, inputs_of(node, self.known, place), step=name)
         if decision.action == "run" and node.name in self.selected.needed:
@@ -256,12 +258,10 @@ class _Survey:
         for name in (step for expr in exprs for step in self._sources(expr)):
             if name in self.waits:
                 return self.waits[name]
-        for expr in node.over.values() if place is not None else ():
-            if isinstance(expr, Gather) and not expr.path:
-                source = self.known.elements[expr.step][cast("int", place)]
-                if source in self.waits:
-                    return self.waits[source]
-        return None
+        if place is None:
+            return None
+        items = (source for expr in node.over.values() for source in self._item_sources(expr, place))
+        return next((self.waits[source] for source in items if source in self.waits), None)
 
     def list_wait(self, expr: Expr) -> str | None:
         """Return the step that must run before a list's length is known."""
@@ -282,16 +282,38 @@ class _Survey:
         for part in inner:
             yield from self._sources(part)
 
-    def _unknown(self, node: Node, name: str, wait: str) -> None:
+    def _known_inputs(self, node: Node, place: int | None) -> dict[str, Tree]:
+        """Return those inputs of a node, or of one element of it, that are known though others are not."""
+        found: dict[str, Tree] = {}
+        readings = [(name, expr, self._sources(expr), self.known.tree) for name, expr in node.inputs.items()]
+        if place is not None:
+            item = partial(self.known.item, place=place)
+            readings += [(name, expr, self._item_sources(expr, place), item) for name, expr in node.over.items()]
+        for name, expr, sources, read in readings:
+            if not any(source in self.waits for source in sources):
+                # A value that cannot be had, and that a condition may leave out, is told when its step is decided.
+                with suppress(HeadwaterError):
+                    found[name] = read(expr)
+        return found
+
+    def _item_sources(self, expr: Expr, place: int) -> Iterator[str]:
+        """Yield the steps that one element of a list comes from."""
+        if isinstance(expr, Gather) and not expr.path:
+            yield self.known.elements[expr.step][place]
+        else:
+            yield from self._sources(expr)
+
+    def _unknown(self, node: Node, name: str, wait: str, place: int | None = None) -> None:
         self.waits[name] = wait
         # A map is remembered by its elements.
-        changes = self.rebuilder.foretell(node, f"{name}[0]" if node.over and name == node.name else name)
+        step = f"{name}[0]" if node.over and name == node.name else name
+        changes = self.rebuilder.foretell(node, step, self._known_inputs(node, place))
         if changes is None:
             guards = [guard.condition for guard in node.guards]
             unless = f" and condition '{guards[0]}' asks for it" if guards else ""
             reason = f"it has not run before: it runs when '{wait}' has run{unless}"
         elif changes:
-            reason = f"{changes[0]}; what it takes is known when '{wait}' has run"
+            reason = f"{changes[0]}; the rest is known when '{wait}' has run"
         else:
             reason = f"until '{wait}' has run: if its result is the same, this is reused"
         self._add(node, name, "unknown", reason, changes or ())

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headwater.known import Tree
     from headwater.traces import Trace
 
+_NONE: Mapping[str, Tree] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -130,17 +132,7 @@ class Rebuilder:
 
     def decide(self, node: Node, inputs: Mapping[str, Tree], *, step: str | None = None) -> Decision:
         """Decide about one step whose inputs are known; ``step`` names an element of a map."""
-        code = self._codes.code(node)
-        parts = KeyParts(
-            kind=node.kind,
-            code=code.digest,
-            inputs={name: identity(tree) for name, tree in inputs.items()},
-            outputs={output.name: output.type for output in node.outputs},
-            whole=node.whole,
-            environment=code.environment,
-            types={name: self._codes.type_digest(name) for name in sorted(types_in(inputs.values()))},
-            files=code.files,
-        )
+        parts, code = self._parts(node, inputs)
         base = parts.base()
         question = _Question(node, step or node.name, inputs, parts, base, code)
         obstacle = self._obstacle(question)
@@ -167,19 +159,37 @@ class Rebuilder:
     def _is_stale(self, node: Node, traces: Sequence[Trace]) -> bool:
         return node.options.fresh is not None and bool(traces)
 
-    def foretell(self, node: Node, step: str) -> tuple[str, ...] | None:
-        """Return what changed since the last time of what does not depend on inputs: code, environment, files.
+    def foretell(self, node: Node, step: str, inputs: Mapping[str, Tree] = _NONE) -> tuple[str, ...] | None:
+        """Return what changed since the last time of what is known while some of the inputs are not.
 
-        None: it has not run before.
+        ``inputs`` are those that are known: argument → tree. None: it has not run before.
         """
         past = self._history.last(step)
         if past is None:
             return None
-        code = self._codes.code(node)
-        parts = KeyParts(node.kind, code.digest, {}, environment=code.environment, files=code.files)
-        question = _Question(node, step, {}, parts, "", code)
+        parts, code = self._parts(node, inputs)
+        question = _Question(node, step, inputs, parts, "", code)
         known = {name: past.parts.get(name) for name in ("scheme", "kind", "code", "environment", "files")}
+        unknown = {*node.inputs, *node.over, *(["condition"] if node.kind == "condition" else [])} - inputs.keys()
+        before = cast("Mapping[str, Json]", past.parts.get("inputs") or {})
+        known["inputs"] = {name: part for name, part in before.items() if name not in unknown}
+        types = cast("Mapping[str, Json]", past.parts.get("types") or {})
+        known["types"] = {name: part for name, part in types.items() if name in parts.types}
         return self._changes(question, replace(past, parts=known))
+
+    def _parts(self, node: Node, inputs: Mapping[str, Tree]) -> tuple[KeyParts, Code]:
+        code = self._codes.code(node)
+        parts = KeyParts(
+            kind=node.kind,
+            code=code.digest,
+            inputs={name: identity(tree) for name, tree in inputs.items()},
+            outputs={output.name: output.type for output in node.outputs},
+            whole=node.whole,
+            environment=code.environment,
+            types={name: self._codes.type_digest(name) for name in sorted(types_in(inputs.values()))},
+            files=code.files,
+        )
+        return parts, code
 
     def _obstacle(self, question: _Question) -> str | None:
         """Return why no trace is asked for at all, or None."""
