@@ -91,6 +91,10 @@ class CodeBook:
             self._types[name] = fingerprint(self._load_type(name), self._project).digest
         return self._types[name]
 
+    def knows_type(self, name: str) -> bool:
+        """Tell whether the class of a ``module:qualname`` is got without importing code from outside the project."""
+        return self._project.knows(name)
+
     def _files(self, node: Node) -> dict[str, str]:
         """Digest what a step declares to read, and the scripts of a command; a folder counts with all that is in it."""
         patterns = list(node.options.files)

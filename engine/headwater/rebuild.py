@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from headwater.artifacts import is_data
 from headwater.digest import digest_of
-from headwater.excerpt import differing, text_of
+from headwater.excerpt import differing, folder_change, name_of, text_of
 from headwater.expr import Gather, Out, Param, describe, walk
 from headwater.key import KeyParts, compare_parts, identity, key_of
 from headwater.observed import WHETHER, question_of, variable_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headwater.digest import Digest, Json
+    from headwater.excerpt import ListFolder
     from headwater.expr import Expr
     from headwater.graph import Node
     from headwater.key import PartChange
@@ -53,6 +55,10 @@ class Codes(Protocol):
 
     def type_digest(self, name: str) -> str:
         """Return the digest of the code of a class, named ``module:qualname``."""
+        ...
+
+    def knows_type(self, name: str) -> bool:
+        """Tell whether a class is the project's own or of a module that is loaded."""
         ...
 
 
@@ -121,6 +127,7 @@ class Rebuilder:
         observe: Callable[[str], str],
         now: Callable[[], float],
         compare_code: Callable[[Json, Json], Iterable[str]],
+        list_folder: ListFolder,
         forced: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._codes = codes
@@ -128,6 +135,7 @@ class Rebuilder:
         self._observe = observe
         self._now = now
         self._compare_code = compare_code
+        self._list_folder = list_folder
         self._forced = forced
 
     def decide(self, node: Node, inputs: Mapping[str, Tree], *, step: str | None = None) -> Decision:
@@ -212,10 +220,20 @@ class Rebuilder:
         age = self._now() - trace.time
         if node.options.fresh is not None and age > node.options.fresh:
             return f"its result is {_duration(age)} old; at most {_duration(node.options.fresh)} was allowed"
-        if not trace.trusted and _has_pickle(cast("Iterable[Mapping[str, Json]]", trace.outputs.values())):
-            return f"its stored result is a pickle written by the untrusted key {trace.signer}"
+        if not trace.trusted and (danger := self._danger(trace)) is not None:
+            return f"its stored result is {danger} written by the untrusted key {trace.signer}"
         if self._history.lost(trace):
             return "its stored result is gone"
+        return None
+
+    def _danger(self, trace: Trace) -> str | None:
+        """Return what of a stranger's trace would run code where it is read, or None."""
+        for document in cast("Iterable[Mapping[str, Json]]", trace.outputs.values()):
+            if not is_data(document):
+                return f"a {document.get('type')}"
+        for name in sorted(types_in({"artifact": document} for document in trace.outputs.values())):
+            if not self._codes.knows_type(name):
+                return f"of the class {name}, whose module is not loaded,"
         return None
 
     def _run(
@@ -245,7 +263,7 @@ class Rebuilder:
             if change.part == "code":
                 lines.extend(self._code_changes(question, past))
             else:
-                lines.append(_told(change, question, past))
+                lines.append(_told(change, question, past, self._list_folder))
         return tuple(lines)
 
     def _code_changes(self, question: _Question, past: Past) -> Sequence[str]:
@@ -295,11 +313,11 @@ def _reason(past: Past | None, changes: Sequence[str], refusals: Sequence[str]) 
     return f"the trace of run {past.run} is gone"
 
 
-def _told(change: PartChange, question: _Question, past: Past) -> str:
+def _told(change: PartChange, question: _Question, past: Past, list_folder: ListFolder) -> str:
     """Say one change of a key's part in words."""
     match change.part:
         case "input":
-            return _input_told(change, question, past)
+            return _input_told(change, question, past, list_folder)
         case "environment":
             kind, _, name = change.name.partition(":")
             if kind == "package":
@@ -319,7 +337,7 @@ def _told(change: PartChange, question: _Question, past: Past) -> str:
             return f"its {change.part} changed: {change.old} → {change.new}"
 
 
-def _input_told(change: PartChange, question: _Question, past: Past) -> str:
+def _input_told(change: PartChange, question: _Question, past: Past, list_folder: ListFolder) -> str:
     if change.old is None:
         return f"input {change.name} is new"
     if change.new is None:
@@ -327,8 +345,11 @@ def _input_told(change: PartChange, question: _Question, past: Past) -> str:
     expr = question.node.inputs.get(change.name) or question.node.over.get(change.name)
     subject = f"input {change.name}" + (f" (from {_origin(expr)})" if expr is not None else "")
     if isinstance(expr, Param):
-        file = _file_name(question.inputs.get(change.name))
-        subject = f"file {file} (parameter {expr.name})" if file else f"parameter {expr.name}"
+        file = name_of(question.inputs.get(change.name))
+        subject = f"{file} (parameter {expr.name})" if file else f"parameter {expr.name}"
+    files = folder_change(past.inputs.get(change.name), question.inputs.get(change.name), list_folder)
+    if files:
+        return f"{subject} changed: {files}"
     old, new = text_of(past.inputs.get(change.name)), text_of(question.inputs.get(change.name))
     if old is None or new is None or old == new:
         return f"{subject} changed"
@@ -339,15 +360,6 @@ def _origin(expr: Expr) -> str:
     """Name what an input comes from: the steps, where a value is put together from what several gave."""
     steps = dict.fromkeys(part.step for part in walk(expr) if isinstance(part, Out | Gather))
     return describe(expr) if isinstance(expr, Out | Gather) or not steps else ", ".join(steps)
-
-
-def _file_name(tree: Json) -> str:
-    """Return the name of the file or folder that an input is; nothing for other values."""
-    match tree:
-        case {"artifact": {"type": "file" | "dir", "meta": {"name": str(name)}}}:
-            return name
-        case _:
-            return ""
 
 
 def types_in(trees: Iterable[Json]) -> set[str]:
@@ -371,10 +383,6 @@ def types_in(trees: Iterable[Json]) -> set[str]:
             case _:
                 pass
     return found
-
-
-def _has_pickle(documents: Iterable[Mapping[str, Json]]) -> bool:
-    return any(document.get("type") == "pickle" for document in documents)
 
 
 def _shown(label: str) -> str:

@@ -98,3 +98,106 @@ def test_what_an_unknown_key_wrote_imports_no_module(project, other, tmp_path, m
     (report,) = opened(project).result("latest").output
     assert report.score == 0.5
     monkeypatch.delitem(sys.modules, "reports_elsewhere")
+
+
+CODEC = """
+import os
+from pathlib import Path
+
+class Model:
+    pass
+
+class ModelCodec:
+    name = "model"
+
+    def matches(self, value):
+        return type(value) is Model
+
+    def encode(self, value, sink):
+        sink.write(b"model")
+        return {}
+
+    def decode(self, source):
+        with Path(os.environ["DECODED"]).open("a") as file:
+            file.write("decoded ")
+        return Model()
+"""
+
+
+def test_a_value_of_an_unknown_key_is_not_given_to_the_codec_of_a_third_party(project, other, tmp_path):
+    info = tmp_path / "lib" / "models-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[headwater.codecs]\nmodel = models_elsewhere:ModelCodec\n")
+    (tmp_path / "lib" / "models_elsewhere.py").write_text(CODEC)
+    project.write(
+        pipeline="""
+        from headwater import pipeline, step
+        from models_elsewhere import Model
+
+        @step
+        def make() -> Model:
+            return Model()
+
+        @step(reuse=False)
+        def use(made: Model) -> int:
+            return 1
+
+        @pipeline
+        def main() -> int:
+            return use(make())
+        """
+    )
+    where = {"PYTHONPATH": str(tmp_path / "lib"), "DECODED": str(tmp_path / "decoded")}
+    done = project.hw("run", "pipeline.py", **other, **where)
+    assert done.status == 0, done.err
+    planned = project.hw("plan", "pipeline.py", **where)
+    assert "model written by the untrusted key" in planned.out, planned.out
+    (tmp_path / "decoded").unlink()
+    debugged = project.hw("debug", "latest", "use", "--no-pdb", "--current", **where)
+    assert debugged.status != 0
+    assert "not trusted" in debugged.err
+    assert not (tmp_path / "decoded").exists()
+    Keyring.load().add(project.hw("trust", "export", **other).out, name="colleague")
+    assert "untrusted" not in project.hw("plan", "pipeline.py", **where).out
+
+
+def test_planning_imports_no_module_that_an_unknown_key_names(project, other, tmp_path):
+    (tmp_path / "lib").mkdir()
+    code = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+Path(os.environ["IMPORTED"]).touch()
+
+@dataclass
+class Report:
+    score: float
+"""
+    (tmp_path / "lib" / "reports_elsewhere.py").write_text(code)
+    project.write(
+        pipeline="""
+        from headwater import pipeline, step
+
+        @step
+        def make() -> object:
+            from reports_elsewhere import Report
+            return Report(0.5)
+
+        @step
+        def use(made: object) -> int:
+            return 1
+
+        @pipeline
+        def main() -> int:
+            return use(make())
+        """
+    )
+    where = {"PYTHONPATH": str(tmp_path / "lib"), "IMPORTED": str(tmp_path / "imported")}
+    done = project.hw("run", "pipeline.py", **other, **where)
+    assert done.status == 0, done.err
+    (tmp_path / "imported").unlink()
+    planned = project.hw("plan", "pipeline.py", **where)
+    assert planned.status == 0, planned.err
+    assert "reports_elsewhere:Report" in planned.out, planned.out
+    assert not (tmp_path / "imported").exists()

@@ -6,7 +6,7 @@ from what was stored, and of its own.
 """
 
 from headwater.artifacts.artifact import INLINE, Artifact, json_document
-from headwater.artifacts.choice import choose_codec, find_codec, spec_for_value, type_spec
+from headwater.artifacts.choice import choose_codec, find_codec, is_data, spec_for_value, type_spec
 from headwater.artifacts.paths import Dir, File, scratch_folder
 from headwater.artifacts.seam import Codec, Sink, Source, codec
 from headwater.artifacts.transfer import (
@@ -16,6 +16,8 @@ from headwater.artifacts.transfer import (
     describe_value,
     encode_value,
     encode_with,
+    members,
+    members_of_source,
     read_json,
     references,
 )
@@ -38,8 +40,11 @@ __all__ = [
     "encode_value",
     "encode_with",
     "find_codec",
+    "is_data",
     "json_document",
     "load_type",
+    "members",
+    "members_of_source",
     "read_json",
     "references",
     "scratch_folder",

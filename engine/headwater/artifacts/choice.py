@@ -15,7 +15,9 @@ from headwater.artifacts.seam import Codec, codec
 from headwater.errors import ProviderError, ValueNotStorable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from headwater.digest import Json
 
 #: The type of an output that nothing is said about: the value decides.
 ANY = "any"
@@ -32,6 +34,9 @@ OWN = {
     "pandas": ("frames", "PandasCodec"),
     "polars": ("frames", "PolarsCodec"),
 }
+
+#: Codecs that make a value from plain data, and run no code that the data chooses, but for classes that it names.
+_DATA = frozenset(OWN) - {"pickle"}
 
 #: Package and class → codec. By name, so that no library is imported to ask whether a value is one of its own.
 _BY_CLASS = {
@@ -119,6 +124,11 @@ def spec_for_value(value: object) -> str:
         raise ValueNotStorable("a Polars LazyFrame cannot be stored", hint="return its .collect()")
     values.to_json(value)  # no codec takes it, and this says why
     return "json"
+
+
+def is_data(document: Mapping[str, Json]) -> bool:
+    """Tell whether the body of an artifact's document is plain data, so that it may be read whoever wrote it."""
+    return document.get("type") in _DATA
 
 
 def find_codec(name: str) -> Codec:

@@ -146,6 +146,11 @@ class Project:
                         return candidate
         return None
 
+    def knows(self, name: str) -> bool:
+        """Tell whether a class, named ``module:qualname``, is the project's own or of a module that is loaded."""
+        module = name.partition(":")[0]
+        return module in sys.modules or self.module_path(module) is not None
+
     def mentions(self, name: str) -> list[Source]:
         """Return the sources of the project in which a name stands."""
         wanted = name.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -96,8 +95,7 @@ class Reader:
         """Return a class of a module that is loaded or the project's own."""
         from headwater.values import load_type
 
-        module = name.partition(":")[0]
-        if module in sys.modules or self._project().module_path(module) is not None:
+        if self._project().knows(name):
             return load_type(name)
         raise TrustError(
             f"this value is of the class {name}; its writer is not trusted, and importing the module runs its code",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from headwater.errors import TrustError
 from headwater.types import Fault
 from headwater.worker.failure import failed
 
@@ -67,17 +68,23 @@ def decode_tree(
 
 def _may_run_code(document: Mapping[str, Json]) -> bool:
     """Tell whether it matters who wrote a value: not where the body is bytes, numbers, columns or plain values."""
-    if document.get("type") == "json":
-        meta = document.get("meta")
-        return isinstance(meta, dict) and bool(meta.get("types"))
-    return document.get("type") not in ("arrow", "bytes", "dir", "file", "npy")
+    from headwater.artifacts import is_data
+
+    meta = document.get("meta")
+    return not is_data(document) or (isinstance(meta, dict) and bool(meta.get("types")))
 
 
 def _value(document: Mapping[str, Json], store: Store, scratch: Path, load: Load, *, trusted: bool) -> object:
     """Decode an artifact; one that nobody trusted wrote runs no code."""
-    from headwater.artifacts import Artifact, decode_value
+    from headwater.artifacts import Artifact, decode_value, is_data
 
     artifact = Artifact.from_document(document)
+    if not trusted and not is_data(document):
+        raise TrustError(
+            f"this value is a {artifact.type} from a writer that is not trusted, and reading it may run code",
+            facts={"digest": artifact.digest},
+            hint="trust the writer with `hw trust`, or run the step again here",
+        )
     types = cast("Callable[[str], type]", load)
     return decode_value(artifact, store, scratch=scratch, load=types, trusted=trusted)
 
