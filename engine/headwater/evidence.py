@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headwater.digest import digest_bytes
-from headwater.errors import RequestError
+from headwater.errors import ObjectMissing, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headwater.artifacts import Artifact
     from headwater.codes import CodeBook
     from headwater.condemned import Saviour
     from headwater.digest import Digest, Json
@@ -61,6 +62,8 @@ class Evidence:
         self.request = request
         #: A run takes files into the store and keeps what it relies on; a plan only looks.
         self.is_run = is_run
+        #: Digest of a folder → where it lies: a plan does not take it into the store.
+        self._folders: dict[Digest, str] = {}
 
     @cached_property
     def codes(self) -> CodeBook:
@@ -82,7 +85,7 @@ class Evidence:
 
     def _ingest(self, value: Mapping[str, Json]) -> Document:
         """Return the artifact of a source; a run takes its content into the store, a plan only digests it."""
-        from headwater.artifacts import Artifact, Dir, File, describe_value, encode_value, references
+        from headwater.artifacts import Dir, File, describe_value, encode_value
 
         kind = cast("str", value["$"])
         path = cast("str", value["path"])
@@ -94,14 +97,35 @@ class Evidence:
                 hint="check the parameter or the path in the pipeline; it is relative to the project's folder",
             )
         thing = File(source) if kind == "file" else Dir(source)
-        found: Artifact = describe_value(thing, kind, digest_file=self.opened.sources.digest)
-        if self.is_run:
-            store = self.opened.store
-            wanted = set(references(found, store)) - ({found.digest} if found.inline is not None else set())
-            if wanted and (store.missing(wanted) or self.saviour.save(wanted)):
-                # What was taken in counts: the file may have changed since it was digested.
-                found = encode_value(thing, kind, store)
+        found = describe_value(thing, kind, digest_file=self.opened.sources.digest)
+        if self.is_run and self._is_to_be_taken(found):
+            # What was taken in counts: the file may have changed since it was digested.
+            found = encode_value(thing, kind, self.opened.store)
+        if kind == "dir":
+            self._folders[found.digest] = source
         return found.document()
+
+    def _is_to_be_taken(self, source: Artifact) -> bool:
+        """Tell whether the store lacks something of a source; what it has is kept from being removed."""
+        from headwater.artifacts import references
+
+        store = self.opened.store
+        try:
+            wanted = set(references(source, store)) - ({source.digest} if source.inline is not None else set())
+        except ObjectMissing:  # of a large folder even the list of what is in it
+            return True
+        return bool(wanted) and bool(store.missing(wanted) or self.saviour.save(wanted))
+
+    def _list_folder(self, document: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """Return what is in a folder that a store has, or that was looked at where it lies."""
+        from headwater.artifacts import Dir, members_of_source
+        from headwater.history import list_folder
+
+        found = list_folder(document, self.opened.store)
+        source = self._folders.get(str(document["digest"]))
+        if found is None and source is not None:
+            return members_of_source(Dir(source), self.opened.sources.digest)
+        return found
 
     @cached_property
     def rebuilder(self) -> Rebuilder:
@@ -128,6 +152,7 @@ class Evidence:
             observe=lambda label: current(label, project),
             now=opened.store.now,
             compare_code=lambda old, new: [change.text for change in compare(cast("Any", old), cast("Any", new))],
+            list_folder=self._list_folder,
             forced=self.request.selected.is_forced,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from headwater.artifacts import Artifact, references
+from headwater.artifacts import Artifact, members, references
 from headwater.digest import digest_bytes
 from headwater.errors import Corrupt, ObjectMissing
 from headwater.rebuild import Past
@@ -63,6 +63,14 @@ class StoreHistory:
             return cast("Json", json.loads(self._store.get(digest))) if digest else None
         except (ObjectMissing, Corrupt):
             return None  # only the words of a reason depend on it
+
+
+def list_folder(document: Mapping[str, Json], store: Store) -> Mapping[str, Json] | None:
+    """Return what is in a folder, by its artifact; None where the store has it no more."""
+    try:
+        return members(Artifact.from_document(document), store)
+    except (ObjectMissing, Corrupt):
+        return None  # only the words of a reason depend on it
 
 
 def needed(outputs: Mapping[str, Json], store: Store) -> set[Digest]:

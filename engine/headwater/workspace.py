@@ -322,8 +322,9 @@ class Workspace:
     def diff(self, old: str, new: str) -> Difference:
         """Return how two runs differ."""
         from headwater import lineage
+        from headwater.history import list_folder
 
-        return lineage.diff(self.record(old), self.record(new))
+        return lineage.diff(self.record(old), self.record(new), lambda folder: list_folder(folder, self.store))
 
     def code_changes(self, old: str, new: str, step: str) -> list[str]:
         """Say what differs between the code of a step in two runs: functions and constants, with file and line."""

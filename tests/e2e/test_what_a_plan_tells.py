@@ -81,3 +81,77 @@ def test_what_did_not_change_waits_for_the_step_before(ran: Project) -> None:
     told = plan(ran)
     assert told["two"] == ("unknown", "until 'one' has run: if its result is the same, this is reused")
     assert ran.statuses()["two"] == "reused"
+
+
+FOLDERS = """
+    from pathlib import Path
+    from headwater import Dir, File, pipeline, step
+
+    @step
+    def total(folder: Dir, notes: File) -> File:
+        out = File.new("total.txt")
+        texts = [path.read_text() for path in sorted(Path(folder).iterdir()) if path.is_file()]
+        Path(out).write_text("".join(texts) + Path(notes).read_text())
+        return out
+
+    @step
+    def make(n: int) -> Dir:
+        out = Dir.new("made")
+        (Path(out) / "n.txt").write_text(str(n))
+        return out
+
+    @step
+    def take(made: Dir) -> int:
+        return int((Path(made) / "n.txt").read_text())
+
+    @pipeline
+    def main(folder: Dir = Dir("data"), notes: File = File("notes.txt"), n: int = 1) -> File:
+        take(make(n))
+        return total(folder, notes)
+"""
+
+
+@pytest.fixture(params=[0, 60], ids=["small", "large"])
+def folders(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    """A project with one run that took a folder, small or with more files than travel inside its document."""
+    project = Project(tmp_path)
+    project.write(headwater_toml='backend = "inline"\n', pipeline=FOLDERS)
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "data").mkdir()
+    for name in ("jan", "feb", "mar", *(f"more-{place}" for place in range(request.param))):
+        (tmp_path / "data" / f"{name}.csv").write_text(name)
+    done = project.hw("run", "pipeline.py")
+    assert done.status == 0, done.err
+    return project
+
+
+def test_the_files_of_a_folder_that_changed_are_named(folders: Project) -> None:
+    (folders.folder / "data" / "feb.csv").write_text("other")
+    reason = "folder data (parameter folder) changed: feb.csv"
+    assert plan(folders)["total"] == ("run", reason)
+    (folders.folder / "data" / "apr.csv").write_text("new")
+    (folders.folder / "data" / "mar.csv").unlink()
+    reason += " (and 2 more)"
+    assert plan(folders)["total"] == ("run", reason)
+    ran = folders.hw("run", "pipeline.py", "n=2")
+    assert f"({reason})" in ran.err + ran.out
+    assert "input made (from make) changed: n.txt" in ran.err + ran.out
+    assert reason in folders.hw("why", "total").out
+
+
+def test_two_runs_differ_in_words(folders: Project) -> None:
+    (folders.folder / "data" / "feb.csv").write_text("other")
+    assert folders.hw("run", "pipeline.py").status == 0
+    (folders.folder / "data" / "may.csv").write_text("new")
+    (folders.folder / "notes.txt").write_text("others")
+    assert folders.hw("run", "pipeline.py").status == 0
+    full = folders.hw("diff", "--full").out
+    assert "    input folder: folder data changed: may.csv added\n" in full
+    assert "    input notes: file notes.txt changed\n" in full
+    assert "  total: input folder: folder data changed: may.csv added (and 1 more); another result" in (
+        folders.hw("diff").out
+    )
+
+
+def test_a_folder_of_many_files_is_taken_once(folders: Project) -> None:
+    assert set(folders.statuses().values()) == {"reused"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, cast
 from headwater.artifacts.artifact import INLINE, Artifact
 from headwater.artifacts.choice import choose_codec, find_codec
 from headwater.artifacts.plain import JsonCodec
-from headwater.artifacts.trees import read_tree
+from headwater.artifacts.trees import encode_tree, read_tree
 from headwater.digest import digest_bytes, digest_stream
 from headwater.errors import Corrupt, ObjectMissing, ProviderError, StepError
 from headwater.values import load_type, parse
@@ -20,6 +20,7 @@ from headwater.values import load_type, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from headwater.artifacts.paths import Dir
     from headwater.artifacts.seam import Codec
     from headwater.digest import Digest, Json
 
@@ -255,6 +256,21 @@ def references(artifact: Artifact, store: Objects) -> Iterator[Digest]:
     yield from cast("Sequence[str]", artifact.meta.get("refs", ()))
     if artifact.type == "dir":
         yield from (digest for _, digest, _, _ in read_tree(_body(artifact, store)) if digest is not None)
+
+
+def members(artifact: Artifact, store: Objects) -> Mapping[str, Json]:
+    """Return what is in a folder: path → digest and whether it is executable; raises ObjectMissing, Corrupt."""
+    return _by_path(_body(artifact, store))
+
+
+def members_of_source(folder: Dir, digest_file: Callable[[Path], Digest]) -> Mapping[str, Json]:
+    """Return what is in a folder on this disk as ``members`` would, and store nothing."""
+    with _Sink(_DigestOnly(digest_file), None) as sink:
+        return _by_path(encode_tree(folder, sink))
+
+
+def _by_path(body: bytes) -> dict[str, Json]:
+    return {path: [digest, is_executable] for path, digest, _, is_executable in read_tree(body)}
 
 
 def _body(artifact: Artifact, store: Objects) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.digest import canonical, is_digest
-from headwater.excerpt import differing, text_of, text_of_artifact
+from headwater.excerpt import differing, folder_change, name_of, text_of, text_of_artifact
 from headwater.expr import Const, describe
 from headwater.key import compare_parts
 from headwater.types import StepStatus
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.digest import Json
+    from headwater.excerpt import ListFolder
     from headwater.key import PartChange
     from headwater.record import RunRecord, StepRecord
     from headwater.types import RunId, StepName
@@ -29,7 +30,8 @@ class StepDifference:
     step: StepName
     #: Status in the first and in the second run; "" where it does not occur.
     statuses: tuple[str, str]
-    #: Parts of the key that differ: {part, name, old, new}, and {shown: [old, new]} for small plain values.
+    #: Parts of the key that differ: {part, name, old, new}, {shown: [old, new]} for small plain
+    #: values, and {told: words} for files and folders.
     parts: Sequence[Mapping[str, Json]]
     #: Outputs that differ: name → digests in the first and in the second run, "" where there is none.
     outputs: Mapping[str, tuple[str, str]]
@@ -71,12 +73,15 @@ class Difference:
 _COMPARED = ("status", "definition", "version", "bundle", "profile", "environment")
 
 
-def diff(old: RunRecord, new: RunRecord) -> Difference:
-    """Return how two runs differ. That one reused what the other ran is no difference in itself."""
+def diff(old: RunRecord, new: RunRecord, list_folder: ListFolder = lambda _: None) -> Difference:
+    """Return how two runs differ. That one reused what the other ran is no difference in itself.
+
+    ``list_folder`` gives what is in a folder, so that the files in it that differ can be named.
+    """
     before = {**old.facts, "status": old.status.value}
     after = {**new.facts, "status": new.status.value}
     names = [*old.steps, *(name for name in new.steps if name not in old.steps)]
-    steps = [_step_difference(name, old.steps.get(name), new.steps.get(name)) for name in names]
+    steps = [_step_difference(name, old.steps.get(name), new.steps.get(name), list_folder) for name in names]
     return Difference(
         runs=(old.run, new.run),
         facts={name: (before.get(name), after.get(name)) for name in _COMPARED if before.get(name) != after.get(name)},
@@ -93,7 +98,9 @@ def _pairs(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, tuple[
 _DONE = {StepStatus.RAN, StepStatus.REUSED}
 
 
-def _step_difference(name: StepName, old: StepRecord | None, new: StepRecord | None) -> StepDifference | None:
+def _step_difference(
+    name: StepName, old: StepRecord | None, new: StepRecord | None, list_folder: ListFolder
+) -> StepDifference | None:
     # A step that was skipped, or that no one came to, has no key.
     changes: Sequence[PartChange] = []
     if old is not None and new is not None and old.parts and new.parts:
@@ -110,15 +117,26 @@ def _step_difference(name: StepName, old: StepRecord | None, new: StepRecord | N
     for one in changes:
         parts.append({"part": one.part, "name": one.name, "old": one.old, "new": one.new})
         if one.part == "input" and old is not None and new is not None:
-            pair = text_of(old.trees.get(one.name)), text_of(new.trees.get(one.name))
-            if None not in pair and pair[0] != pair[1]:
-                parts[-1]["shown"] = list(pair)
+            parts[-1].update(_in_words(old.trees.get(one.name), new.trees.get(one.name), list_folder))
     values: dict[str, tuple[str, str]] = {}
     for output in outputs:
         before, after = (text_of_artifact(one.outputs.get(output)) if one is not None else None for one in (old, new))
         if before is not None and after is not None and before != after:
             values[output] = before, after
     return StepDifference(name, statuses, parts, outputs, values)
+
+
+def _in_words(old: Json, new: Json, list_folder: ListFolder) -> dict[str, Json]:
+    """Return an input of two runs as a person would write it, or what is to be said of a file or a folder."""
+    pair = text_of(old), text_of(new)
+    if None not in pair and pair[0] != pair[1]:
+        return {"shown": list(pair)}
+    names = name_of(old), name_of(new)
+    if not all(names):
+        return {}
+    files = folder_change(old, new, list_folder)
+    what = f"{names[1]} changed" if names[0] == names[1] else f"{names[0]} → {names[1]}"
+    return {"told": what + (f": {files}" if files else "")}
 
 
 def _digests(record: StepRecord | None) -> Mapping[str, Json]:
@@ -166,6 +184,8 @@ def _cause(part: Mapping[str, Json]) -> str:
     match part:
         case {"shown": [str(old), str(new)]}:
             return f"{title} {_arrow(old, new)}"
+        case {"told": str(told)}:
+            return f"{title}: {told}"
         case {"part": "environment", "old": str(old), "new": str(new)} if not is_digest(old):
             return f"{part['name']} {old} → {new}"
         case _:
@@ -180,6 +200,8 @@ def _full(step: StepDifference, code: Sequence[str]) -> list[str]:
         match part:
             case {"shown": [str(before), str(after)]}:
                 lines.append(f"    {title}: {before} → {after}")
+            case {"told": str(told)}:
+                lines.append(f"    {title}: {told}")
             case _:
                 lines.append(f"    {title}: {_brief(part['old'])} → {_brief(part['new'])}")
     for name, pair in step.outputs.items():
@@ -195,6 +217,11 @@ def _arrow(old: str, new: str) -> str:
 def _brief(value: Json) -> str:
     if value is None or value == "":
         return "none"
+    match value:
+        case [str(kind), str(digest), *_] if is_digest(digest):  # what counts of a stored input
+            return f"{kind} {digest[:_SHORT]}"
+        case _:
+            pass
     if isinstance(value, str):
         return value[:_SHORT] if is_digest(value) else value
     text = canonical(value).decode()
