@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -361,7 +362,12 @@ class Workspace:
         labels = lineage.file_labels(self.index, thing, self.project.root)
         if labels:
             return lineage.of_file(*labels)
-        return lineage.of_artifact(self._made_as(Path(thing)) or self.find_digest(thing))
+        made = self._made_as(Path(thing))
+        folder = lineage.folder_around(self.index, thing, self.project.root) if made is None else None
+        if folder is not None and (len(Path(thing).parts) > 1 or Path(thing).exists()):
+            hint = f"it lies in {folder}, which steps read: hw lineage {shlex.quote(folder)}"
+            raise RequestError(f"no step is recorded to have read {thing!r} by itself", hint=hint)
+        return lineage.of_artifact(made or self.find_digest(thing))
 
     def _made_as(self, path: Path) -> str | None:
         """Return the digest of the artifact that a file on this disk is a copy of, if it is of one."""

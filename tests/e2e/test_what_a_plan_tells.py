@@ -155,3 +155,11 @@ def test_two_runs_differ_in_words(folders: Project) -> None:
 
 def test_a_folder_of_many_files_is_taken_once(folders: Project) -> None:
     assert set(folders.statuses().values()) == {"reused"}
+
+
+def test_a_file_inside_a_folder_is_traced_by_the_folder(folders: Project) -> None:
+    refused = folders.hw("lineage", "data/feb.csv")
+    assert refused.status == 2
+    assert "it lies in data, which steps read: hw lineage data\n" in refused.err
+    assert "total in " in folders.hw("lineage", "data").out
+    assert "data" not in folders.hw("lineage", "elsewhere/feb.csv").err

@@ -116,7 +116,7 @@ def file_labels(index: Index, text: str, project: Path) -> tuple[str, ...]:
     RequestError where the paths of several files end so.
     """
     places = {label: _place(label, project) for label in index.file_labels()}
-    wanted = {*map(_normal, (Path(text).absolute(), project / text)), Path(text).expanduser().resolve()}
+    wanted = _meant(text, project)
     exact = tuple(label for label, place in places.items() if label == text or place in wanted)
     if exact:
         return exact
@@ -129,6 +129,18 @@ def file_labels(index: Index, text: str, project: Path) -> tuple[str, ...]:
             hint="name one of them by its path",
         )
     return tuple(ending)
+
+
+def folder_around(index: Index, text: str, project: Path) -> str | None:
+    """Return the innermost folder that steps took as a whole and that a path lies in, by its label, or None."""
+    above = {folder for path in _meant(text, project) for folder in path.parents}
+    places = {label: _place(label, project) for label in index.file_labels()}
+    around = [label for label, place in places.items() if place in above]
+    return _shown(max(around, key=lambda label: len(places[label].parts))) if around else None
+
+
+def _meant(text: str, project: Path) -> set[Path]:
+    return {*map(_normal, (Path(text).absolute(), project / text)), Path(text).expanduser().resolve()}
 
 
 def _place(label: str, project: Path) -> Path:
