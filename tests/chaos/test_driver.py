@@ -396,8 +396,8 @@ def test_a_run_that_is_asked_to_stop_stops_cleanly_and_says_so(how: str, profile
 
 @pytest.mark.parametrize("profile", ["threads", "dask"])
 def test_asked_twice_it_stops_at_once(profile: str, site: Site) -> None:
-    deaf = "    import signal; signal.signal(2, signal.SIG_IGN) if PROCESS else 0\n    while (MARKS"
-    site.edit("hang.py", "    while (MARKS", deaf)
+    deaf = "    import signal; signal.signal(2, signal.SIG_IGN) if PROCESS else 0\n    while is_held"
+    site.edit("hang.py", "    while is_held", deaf)
     site.edit("hang.py", "@step\ndef quick", f"PROCESS = {profile == 'dask'}\n\n@step\ndef quick")
     (marks(site) / "hold").mkdir()
     process = site.start("run", "hang.py", "--profile", profile, "--json")
