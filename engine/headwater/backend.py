@@ -263,7 +263,10 @@ class Backend(Protocol):
         ...
 
     def cancel(self, handles: Sequence[Handle], grace: float) -> None:
-        """Stop attempts, for certain after ``grace`` seconds. Idempotent."""
+        """Stop attempts, for certain after ``grace`` seconds. Idempotent.
+
+        An attempt whose ``submit`` has not returned has no handle yet: its id stands for it.
+        """
         ...
 
     def close(self, how: Literal["detach", "cancel"]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from headwater.backend import Capability
 from headwater.errors import PlanMismatch, RequestError
 from headwater.evidence import Evidence
 from headwater.expr import Const, Either, Param, parts, walk
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from headwater.expr import Expr
+    from headwater.graph import Node
     from headwater.plan import Foreseen
     from headwater.request import Request
 
@@ -64,12 +66,39 @@ def check(evidence: Evidence) -> None:
 
 
 def check_backends(request: Request) -> None:
-    """Raise ProviderError for a backend that nobody provides; nothing is imported for one that is there."""
+    """Raise ProviderError for a backend that nobody provides, RequestError for one that cannot do what a step asks.
+
+    Nothing is imported for a backend that is there and of which nothing particular is asked.
+    """
     from headwater import providers
+    from headwater.run import Places, backend_of
 
     for name in request.backends:
         if name not in providers.names("backend"):
             providers.find("backend", name)
+    places = Places(request.profile.settings, "", str(request.compiled.root))  # asked what they can do, never begun
+    for node in request.graph.nodes.values():
+        backend, wanted = backend_of(node, request.profile), _wanted(node)
+        if backend is None or not wanted or node.name not in request.selected.runnable:
+            continue
+        can = places.capabilities(backend).can
+        for capability, asked in wanted.items():
+            if capability not in can:
+                raise RequestError(
+                    f"step '{node.name}' asks for {asked}, but backend '{backend}' cannot do that",
+                    facts={"lacking": capability.value, "line": node.line},
+                    hint=f"leave out {asked}, or run the step on another backend",
+                )
+
+
+def _wanted(node: Node) -> dict[Capability, str]:
+    """Return what a backend must be able to do for a step, by what the step says; its memory is a request only."""
+    options, wanted = node.options, {}
+    if options.timeout is not None:
+        wanted[Capability.TIMEOUT] = f"timeout={options.timeout:g}"
+    if options.strict:
+        wanted[Capability.OWN_PROCESS] = "strict=True"
+    return wanted
 
 
 def _lacking(request: Request) -> dict[str, str]:

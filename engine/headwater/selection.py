@@ -55,7 +55,7 @@ class Selected:
 
 
 def select(graph: Graph, selection: Selection) -> Selected:
-    """Apply a selection; raises RequestError for a step that is not in the graph."""
+    """Apply a selection; raises RequestError for a step that is not in the graph, or is forced but not asked for."""
     for name in selection.force:
         _check(graph, name)
     for name in (*selection.only, *selection.start, *selection.until):
@@ -72,6 +72,13 @@ def select(graph: Graph, selection: Selection) -> Selected:
         runnable &= descendants(graph, selection.start) | set(selection.start)
     if selection.only:
         runnable &= set(selection.only)
+    for name in selection.force:
+        if name != EVERYTHING and name.partition("[")[0] not in runnable:
+            raise RequestError(
+                f"step '{name}' is forced but was not asked for",
+                facts={"asked for": _listed(each for each in graph.nodes if each in runnable)},
+                hint="ask for it too with --only, --from or --until, or leave out its --force",
+            )
     forced = runnable if EVERYTHING in selection.force else set(map(_map_of, selection.force)) | set(selection.force)
     return Selected(frozenset(runnable), frozenset(ancestors(graph, runnable) - runnable), frozenset(forced))
 

@@ -343,6 +343,14 @@ def test_a_selection_that_names_nothing_is_refused(name: str, bench: Bench) -> N
         bench.run(options=selected(force=(name,)))
 
 
+@pytest.mark.parametrize(("name", "asked"), [("a", "c"), ("each[1]", "c"), ("each", "b")])
+def test_a_step_is_not_forced_that_was_not_asked_for(name: str, asked: str, bench: Bench) -> None:
+    bench.write(LINE)
+    bench.run()
+    with pytest.raises(RequestError, match=re.escape(f"step '{name}' is forced but was not asked for")):
+        bench.run(options=selected(only=(asked,), force=(name,)))
+
+
 @pytest.mark.parametrize("kind", ["only", "start", "until"])
 def test_elements_of_a_map_are_not_picked_alone(kind: str, bench: Bench) -> None:
     bench.write(LINE)

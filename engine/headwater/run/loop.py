@@ -70,6 +70,7 @@ def execute(job: Job, places: Places, *, is_cancel_requested: Callable[[], bool]
 
     Raises Superseded when another driver takes the run over; nothing is recorded after that.
     """
+    places.tell = job.view.told
     loop = _Loop(job, places, is_cancel_requested)
     try:
         return loop.run()

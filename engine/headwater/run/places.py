@@ -26,6 +26,8 @@ Item: TypeAlias = "Report | LogLine | Stop"
 
 #: Seconds between two looks at every attempt that is under way; a backend's own reports come sooner.
 POLL_SECONDS = 1.0
+#: After how many looks in a row that tell nothing of an attempt it is given up as lost.
+BLIND_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,14 @@ class Places:
     #: Attempt id → (backend, handle).
     _under_way: dict[str, tuple[str, Handle]] = field(default_factory=dict)
     _next_poll: float = 0.0
+    #: Attempt id → looks in a row that told nothing of it.
+    _blind: dict[str, int] = field(default_factory=dict)
     #: Backend and attempts that are being handed to it just now.
     _handing: tuple[str, tuple[str, ...]] | None = None
+    #: Somebody wants what is being handed over stopped.
+    _is_interrupted: bool = False
+    #: Who hears of backends that misbehave; called from any thread.
+    tell: Callable[[str], None] = lambda _: None
 
     def capabilities(self, name: str) -> Capabilities:
         """Return what a backend can do; raises ProviderError when it cannot be had. Nothing is started."""
@@ -63,6 +71,7 @@ class Places:
 
     def submit(self, name: str, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Handle | StepFailure]]:
         """Hand attempts to a backend; what it does not take comes back as a failure."""
+        self._is_interrupted = False
         self._handing = (name, tuple(attempt.attempt_id for attempt in attempts))
         try:
             answers = self._backend(name).submit(attempts)
@@ -79,21 +88,32 @@ class Places:
         for attempt, answer in zip(attempts, answers, strict=True):
             if not isinstance(answer, StepFailure):
                 self._under_way[attempt.attempt_id] = (name, answer)
+        if self._is_interrupted:
+            self._cancel(name, [answer for answer in answers if not isinstance(answer, StepFailure)], 0.0)
         return list(zip(attempts, answers, strict=True))
 
     def cancel(self, attempt_id: str, grace: float) -> None:
         """Ask for the end of an attempt; its report tells when it has ended."""
         if attempt_id in self._under_way:
             name, handle = self._under_way[attempt_id]
-            self._backend(name).cancel([handle], grace)
+            self._cancel(name, [handle], grace)
+
+    def _cancel(self, name: str, handles: Sequence[Handle], grace: float) -> None:
+        try:
+            self._open[name].cancel(handles, grace)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; the run must stay in charge
+            self.tell(f"backend {name!r} raised in cancel: {type(error).__name__}: {error}")
 
     def interrupt(self) -> None:
-        """Stop attempts that a backend performs while they are handed to it; may be called from a signal handler."""
+        """Stop attempts that a backend performs while they are handed to it; may be called from a signal handler.
+
+        They have no handles yet, so they go by their ids; once there are handles, ``submit`` cancels these, too.
+        """
         if self._handing is not None:
             name, attempt_ids = self._handing
-            backend = self._open.get(name)
-            if backend is not None:
-                threading.Thread(target=backend.cancel, args=(attempt_ids, 0.0), daemon=True).start()
+            self._is_interrupted = True
+            if name in self._open:
+                threading.Thread(target=self._cancel, args=(name, attempt_ids, 0.0), daemon=True).start()
 
     def under_way(self) -> list[str]:
         """Return the attempts that have not ended."""
@@ -101,6 +121,7 @@ class Places:
 
     def accept(self, attempt_id: str) -> bool:
         """Tell whether the end of an attempt is news; it is accepted once."""
+        self._blind.pop(attempt_id, None)
         return self._under_way.pop(attempt_id, None) is not None
 
     def wait(self, deadline: float | None) -> list[Item]:
@@ -124,11 +145,31 @@ class Places:
             return items
 
     def _poll(self) -> Iterable[Report]:
-        by_name: dict[str, list[Handle]] = {}
-        for name, handle in self._under_way.values():
-            by_name.setdefault(name, []).append(handle)
+        by_name: dict[str, dict[str, Handle]] = {}
+        for attempt_id, (name, handle) in self._under_way.items():
+            by_name.setdefault(name, {})[attempt_id] = handle
         for name, handles in by_name.items():
-            yield from (report for report in self._backend(name).poll(handles) if report.state == "done")
+            yield from self._look(name, handles)
+
+    def _look(self, name: str, handles: Mapping[str, Handle]) -> Iterable[Report]:
+        """Yield what attempts of one backend ended; those that nothing is known of for too long ended as lost."""
+        why = f"backend {name!r} does not know the attempt any more"
+        try:
+            reports = _polled(self._open[name], list(handles.values()))
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; the run must stay in charge
+            why = f"backend {name!r} raised in poll: {type(error).__name__}: {error}"
+            self.tell(why)
+            reports = [Report(attempt_id, "unknown") for attempt_id in handles]
+        for (attempt_id, handle), report in zip(handles.items(), reports, strict=True):
+            if report.outcome is not None:
+                yield report
+            if report.state in ("queued", "running") or report.outcome is not None:
+                self._blind.pop(attempt_id, None)
+                continue
+            self._blind[attempt_id] = self._blind.get(attempt_id, 0) + 1
+            if self._blind[attempt_id] >= BLIND_LOOKS:
+                self._cancel(name, [handle], 0.0)  # should it run after all, it must not run beside the next attempt
+                yield Report(attempt_id, "done", failed(attempt_id, StepFailure(Fault.LOST, "AttemptLost", why)))
 
     def close(self, *, cancel: bool, patience: float | None = None) -> None:
         """Release every backend that was opened; what takes longer than ``patience`` seconds ends with this process."""
@@ -140,8 +181,11 @@ class Places:
         closing.join(patience)
 
     def _close(self, *, cancel: bool) -> None:
-        for backend in self._open.values():
-            backend.close("cancel" if cancel else "detach")
+        for name, backend in self._open.items():
+            try:
+                backend.close("cancel" if cancel else "detach")
+            except Exception as error:  # noqa: BLE001  the others must be closed, whatever this one raised
+                self.tell(f"backend {name!r} raised in close: {type(error).__name__}: {error}")
         self._open.clear()
 
     def _backend(self, name: str) -> Backend:
@@ -168,6 +212,14 @@ class Places:
                 )
             self._open[name] = made
         return self._open[name]
+
+
+def _polled(backend: Backend, handles: Sequence[Handle]) -> Sequence[Report]:
+    """Ask a backend how attempts stand; raises ContractError where it does not answer for each."""
+    reports = cast("Sequence[object]", backend.poll(handles))  # a plugin may give anything
+    if len(reports) != len(handles) or not all(isinstance(report, Report) for report in reports):
+        raise ContractError(f"poll does not give a report for each of {len(handles)} handles", facts={"gave": reports})
+    return cast("Sequence[Report]", reports)
 
 
 def failed(attempt_id: str, failure: StepFailure) -> Outcome:
