@@ -136,7 +136,7 @@ IS_THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 FATES: Counter[str] = Counter()
 
 
-@settings(max_examples=400 if IS_THOROUGH else 25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400 if IS_THOROUGH else 15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     program=programs,
     history=st.lists(edits, min_size=1, max_size=4),
